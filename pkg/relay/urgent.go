@@ -1,0 +1,61 @@
+package relay
+
+import "github.com/longsplice/longsplice/pkg/sys"
+
+// The urgent byte (send with MSG_OOB) breaks naive relays twice. After it, splice from the socket says EAGAIN for
+// ever and, once the peer has closed, 0, with all later bytes still queued. And an ordinary recv that STARTS at the
+// mark swallows the byte (one that starts earlier stops there). So: a direction that has seen EPOLLPRI copies for
+// life and asks SIOCATMARK before every recv; a recv that confirms splice()==0 asks too; and after a recv that filled
+// its block, when it is unknown whether the source is empty, SIOCATMARK and FIONREAD are asked. At the mark the byte
+// is fetched by recv(MSG_OOB) and sent by send(MSG_OOB) when everything before it is written.
+// Kernel: tcp_recv_urg, tcp_check_urg and tcp_ioctl in net/ipv4/tcp.c and tcp_input.c.
+
+// beforeRecv tells whether an ordinary recv may follow: again = it may (or the urgent byte is held now),
+// Waiting = nothing to read.
+func (m *Mover) beforeRecv(h *Half, src int) Outcome {
+	if at, errno := m.K.AtMark(src); errno == 0 && at { // unix sockets answer with an errno: no mark there
+		return m.takeUrgent(h, src)
+	}
+	if h.flags&full != 0 && h.flags&(Hangup|confirm) == 0 {
+		if n, errno := m.K.Unread(src); errno == 0 && n == 0 {
+			m.drained(h)
+			return Waiting
+		}
+	}
+	return again
+}
+
+// takeUrgent fetches the byte at the mark. The mark stays until an ordinary recv passes it; that the byte was taken
+// already is not remembered but asked (EINVAL), since another urgent byte may have arrived right behind the first.
+func (m *Mover) takeUrgent(h *Half, src int) Outcome {
+	h.flags |= Urgent
+	n, errno := m.K.Recv(src, m.oob[:], sys.MSG_OOB)
+	switch {
+	case errno == 0 && n == 1:
+		h.urgent = m.oob[0]
+		h.flags |= urgentHeld
+	case errno == sys.EAGAIN: // announced, not arrived: its arrival makes an edge
+		h.flags &^= Readable
+		return Waiting
+	}
+	return again // EINVAL: taken before; 0: the stream ended without it
+}
+
+// sendUrgent passes the urgent byte on, alone, so that its place in the stream is exact.
+func (m *Mover) sendUrgent(h *Half, dst int) sys.Errno {
+	m.oob[0] = h.urgent
+	n, errno := m.K.Send(dst, m.oob[:], sys.MSG_OOB)
+	switch {
+	case errno == sys.EAGAIN:
+		h.flags &^= Writable
+		return 0
+	case errno == sys.EOPNOTSUPP: // a unix socket knows no urgent byte
+		n = 0
+	case errno != 0:
+		return errno
+	}
+	h.flags &^= urgentHeld
+	h.Bytes += uint64(n)
+	m.Copied += uint64(n)
+	return 0
+}
