@@ -1,0 +1,170 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/longsplice/longsplice/benchmarks/epoll"
+	"github.com/longsplice/longsplice/benchmarks/pattern"
+	"github.com/longsplice/longsplice/benchmarks/serve"
+	"golang.org/x/sys/unix"
+)
+
+// bulkLimit is how long a bulk run may take before what is missing counts as failed.
+const bulkLimit = 2 * time.Minute
+
+// BulkConfig: Streams streams together carry Bytes, up (to a sink) or down (from a source). The window is the whole
+// run, from the first connect to the last byte confirmed, so that no byte in flight is counted twice or not at all.
+type BulkConfig struct {
+	Config
+	Streams int
+	Bytes   uint64
+	Up      bool
+}
+
+type bulkRun struct {
+	*driver
+	each uint64 // bytes per stream
+}
+
+// Bulk runs until every stream has ended.
+func Bulk(cfg BulkConfig) (*Result, error) {
+	if cfg.Streams < 1 || cfg.Bytes < uint64(cfg.Streams) {
+		return nil, errors.New("load bulk: needs streams >= 1 and at least one byte for each")
+	}
+	d, err := newDriver(cfg.Config, "bulk")
+	if err != nil {
+		return nil, err
+	}
+	defer d.loop.Close()
+	r := &bulkRun{driver: d, each: cfg.Bytes / uint64(cfg.Streams)}
+	m, err := r.startMeter()
+	if err != nil {
+		return nil, err
+	}
+	for i := range cfg.Streams {
+		r.open(i, cfg.Up)
+	}
+	done, err := d.turnUntil(bulkLimit, func() bool { return d.live == 0 })
+	if err != nil {
+		return nil, err
+	}
+	if !done {
+		d.res.Failed += uint64(d.live)
+		d.note(fmt.Errorf("%d streams did not end within %s", d.live, bulkLimit))
+	}
+	return d.res, m.stop(d.res)
+}
+
+func (r *bulkRun) open(i int, up bool) {
+	b := bulkStream{run: r, seed: pattern.Seed(i)}
+	b.head = serve.Preface{Seed: b.seed, Length: r.each}.Append(nil)
+	if up {
+		s := &upload{bulkStream: b}
+		r.dial(&s.session, s, unix.EPOLLOUT)
+		return
+	}
+	s := &download{bulkStream: b}
+	r.dial(&s.session, s, unix.EPOLLOUT)
+}
+
+// bulkStream is level-triggered and moves one chunk per event.
+type bulkStream struct {
+	session
+	run  *bulkRun
+	seed uint64
+	head []byte // what is left of the preface
+	pos  uint64
+}
+
+// opened sends the preface and says whether it is out.
+func (s *bulkStream) opened() bool {
+	if len(s.head) > 0 {
+		s.head = s.head[s.send(s.head):]
+	}
+	return len(s.head) == 0 && s.fd >= 0
+}
+
+func (s *bulkStream) want(events uint32) {
+	if err := s.d.loop.Want(s.fd, events); err != nil {
+		s.fail(err)
+	}
+}
+
+type download struct{ bulkStream }
+
+func (s *download) Ready(events uint32) {
+	if !s.established(events) {
+		return
+	}
+	if len(s.head) > 0 {
+		if s.opened() {
+			s.want(unix.EPOLLIN)
+		}
+		return
+	}
+	n, errno := epoll.Recv(s.fd, s.d.buf)
+	switch {
+	case errno == unix.EAGAIN:
+	case errno != 0:
+		s.fail(fmt.Errorf("receive: %w", errno))
+	case n == 0 && s.pos == s.run.each:
+		s.d.res.Bytes += s.pos
+		s.end()
+	case n == 0:
+		s.fail(fmt.Errorf("receive: FIN after %d bytes of %d", s.pos, s.run.each))
+	default:
+		s.take(s.d.buf[:n])
+	}
+}
+
+func (s *download) take(got []byte) {
+	at := pattern.Check(s.seed, s.pos, got)
+	if at < 0 && s.pos+uint64(len(got)) > s.run.each {
+		at = int(s.run.each - s.pos)
+	}
+	if at >= 0 {
+		s.wrong(s.pos + uint64(at))
+		return
+	}
+	s.pos += uint64(len(got))
+}
+
+type upload struct {
+	bulkStream
+	verdict []byte
+}
+
+func (s *upload) Ready(events uint32) {
+	if !s.established(events) || !s.opened() {
+		return
+	}
+	if s.pos < s.run.each {
+		s.pos += uint64(s.send(pattern.At(s.seed, s.pos, s.run.each-s.pos)))
+		if s.pos == s.run.each {
+			s.want(unix.EPOLLIN)
+		}
+		return
+	}
+	got, more := s.recv()
+	if !more {
+		return
+	}
+	if s.verdict = append(s.verdict, got...); len(s.verdict) >= serve.VerdictBytes {
+		s.judge(serve.ParseVerdict(s.verdict))
+	}
+}
+
+// judge ends the stream by what the sink says it received.
+func (s *upload) judge(v serve.Verdict) {
+	switch {
+	case v.FirstWrong != serve.NoneWrong:
+		s.wrong(v.FirstWrong)
+	case v.Received != s.run.each || len(s.verdict) != serve.VerdictBytes:
+		s.fail(fmt.Errorf("the sink received %d bytes of %d", v.Received, s.run.each))
+	default:
+		s.d.res.Bytes += s.pos
+		s.end()
+	}
+}

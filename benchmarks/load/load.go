@@ -1,0 +1,239 @@
+// Package load is the benchmarks' load generator: echo, bulk, churn and idle sessions against any address.
+//
+// One goroutine runs one loop and owns everything here. Every byte that comes back is compared with the pattern;
+// what was wrong or lost is counted in the Result, never dropped silently.
+package load
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/longsplice/longsplice/benchmarks/epoll"
+	"github.com/longsplice/longsplice/benchmarks/histogram"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	connectAtOnce = 64               // connections under way while sessions are opened: below any accept queue's length
+	connectLimit  = 15 * time.Second // for all sessions to be there
+	drainLimit    = 5 * time.Second  // for answers still on their way when the window ends
+)
+
+// Config is what all workloads need.
+type Config struct {
+	To      []netip.AddrPort // used in turn, one per session
+	Sources []netip.Addr     // local addresses used in turn; none: the kernel chooses
+	PID     int              // process whose tree's costs are measured; 0: none
+	Warm    time.Duration    // load before the window
+	For     time.Duration    // the window, for workloads that have one
+}
+
+// Result is one run's outcome. Counts and costs belong to the window, faults to the whole run.
+type Result struct {
+	Workload   string      `json:"workload"`
+	Seconds    float64     `json:"seconds"`
+	Messages   uint64      `json:"messages,omitempty"`
+	Sessions   uint64      `json:"sessions,omitempty"`
+	Bytes      uint64      `json:"bytes,omitempty"` // of payload, one way
+	CPU        CPU         `json:"cpu"`
+	Latency    *Latency    `json:"latency,omitempty"`
+	Memory     []Footprint `json:"memory,omitempty"`
+	Wrong      uint64      `json:"wrong"`  // sessions that received a wrong byte
+	Failed     uint64      `json:"failed"` // sessions that did not open, ended early or kept an answer
+	FirstError string      `json:"first_error,omitempty"`
+}
+
+// Sound says whether every session did what it should and every byte was right.
+func (r *Result) Sound() bool { return r.Wrong == 0 && r.Failed == 0 }
+
+// Latency in microseconds.
+type Latency struct {
+	Count uint64  `json:"count"`
+	P50   float64 `json:"p50_us"`
+	P90   float64 `json:"p90_us"`
+	P99   float64 `json:"p99_us"`
+	P999  float64 `json:"p99_9_us"`
+	Max   float64 `json:"max_us"`
+}
+
+func summarise(h *histogram.Histogram) *Latency {
+	us := func(q float64) float64 { return float64(h.Quantile(q)) / 1e3 }
+	return &Latency{h.Count(), us(0.5), us(0.9), us(0.99), us(0.999), float64(h.Max()) / 1e3}
+}
+
+// driver holds what the workloads share: the loop, the clock, the opening of connections, the account of faults.
+type driver struct {
+	cfg     Config
+	loop    *epoll.Loop
+	res     *Result
+	began   time.Time
+	buf     []byte
+	dialled int // connections begun
+	up      int // connections that are or were established
+	live    int // sessions that have not ended
+}
+
+func newDriver(cfg Config, workload string) (*driver, error) {
+	if len(cfg.To) == 0 {
+		return nil, fmt.Errorf("load %s: no address to connect to", workload)
+	}
+	loop, err := epoll.New()
+	if err != nil {
+		return nil, err
+	}
+	return &driver{cfg: cfg, loop: loop, res: &Result{Workload: workload}, began: time.Now(), buf: make([]byte, 256<<10)}, nil
+}
+
+// now is nanoseconds since the driver was made.
+func (d *driver) now() int64 { return int64(time.Since(d.began)) }
+
+// dial begins the next connection; s is its place in the account of sessions. A connection that cannot even be begun
+// counts as a failed session.
+func (d *driver) dial(s *session, h epoll.Handler, events uint32) {
+	i := d.dialled
+	d.dialled++
+	var source netip.Addr
+	if n := len(d.cfg.Sources); n > 0 {
+		source = d.cfg.Sources[i%n]
+	}
+	*s = session{d: d, fd: -1}
+	fd, err := epoll.Connect(d.cfg.To[i%len(d.cfg.To)], source)
+	if err == nil {
+		if err = d.loop.Add(fd, events, h); err != nil {
+			unix.Close(fd)
+		}
+	}
+	if err != nil {
+		d.res.Failed++
+		d.note(err)
+		return
+	}
+	s.fd = fd
+	d.live++
+}
+
+// openAll opens n sessions, a few at a time, and returns when each is established or has failed.
+func (d *driver) openAll(n int, open func(i int)) error {
+	opened, before := 0, d.up+int(d.res.Failed)
+	pending := func() int { return opened - (d.up + int(d.res.Failed) - before) }
+	deadline := time.Now().Add(connectLimit)
+	for opened < n || pending() > 0 {
+		for opened < n && pending() < connectAtOnce {
+			open(opened)
+			opened++
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("open %d sessions: %d not established within %s", n, n-opened+pending(), connectLimit)
+		}
+		if err := d.loop.Turn(10 * time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// turnUntil runs the loop until done or until the limit has passed; it returns whether done came first.
+func (d *driver) turnUntil(limit time.Duration, done func() bool) (bool, error) {
+	deadline := time.Now().Add(limit)
+	for !done() {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return false, nil
+		}
+		if err := d.loop.Turn(min(left, 50*time.Millisecond)); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// turnFor runs the loop for that long, or until no session is left.
+func (d *driver) turnFor(t time.Duration) error {
+	_, err := d.turnUntil(t, func() bool { return d.live == 0 })
+	return err
+}
+
+func (d *driver) note(err error) {
+	if d.res.FirstError == "" {
+		d.res.FirstError = err.Error()
+	}
+}
+
+// session is one connection's place in the account; workloads embed it.
+type session struct {
+	d  *driver
+	fd int // -1: ended
+	up bool
+}
+
+// established is to be called at every event: the first one tells how connect ended.
+func (s *session) established(events uint32) bool {
+	if s.fd < 0 {
+		return false
+	}
+	if s.up {
+		return true
+	}
+	if events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		code, _ := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+		s.fail(fmt.Errorf("connect: %w", unix.Errno(code)))
+		return false
+	}
+	s.up = true
+	s.d.up++
+	return true
+}
+
+// fail ends the session as failed.
+func (s *session) fail(err error) {
+	s.d.res.Failed++
+	s.d.note(err)
+	s.end()
+}
+
+// wrong ends the session because the byte at pos was not what was sent.
+func (s *session) wrong(pos uint64) {
+	s.d.res.Wrong++
+	s.d.note(fmt.Errorf("wrong byte at position %d of a stream", pos))
+	s.end()
+}
+
+// end closes the session; ending twice is the same as once.
+func (s *session) end() {
+	if s.fd < 0 {
+		return
+	}
+	s.d.loop.Drop(s.fd)
+	s.fd = -1
+	s.d.live--
+}
+
+// readable says whether an event gives a reason to recv.
+func readable(events uint32) bool { return events&(unix.EPOLLIN|epoll.Hangup) != 0 }
+
+// recv reads into the driver's buffer. More is false if there is nothing, or the session has ended: with an error, or
+// with a FIN, which is a fault here too.
+func (s *session) recv() (got []byte, more bool) {
+	n, errno := epoll.Recv(s.fd, s.d.buf)
+	switch {
+	case errno == unix.EAGAIN:
+		return nil, false
+	case errno != 0:
+		s.fail(fmt.Errorf("receive: %w", errno))
+		return nil, false
+	case n == 0:
+		s.fail(fmt.Errorf("receive: the stream ended early"))
+		return nil, false
+	}
+	return s.d.buf[:n], true
+}
+
+// send writes what the kernel takes of p; 0 also if the session ended with an error.
+func (s *session) send(p []byte) int {
+	n, errno := epoll.Send(s.fd, p)
+	if errno != 0 && errno != unix.EAGAIN {
+		s.fail(fmt.Errorf("send: %w", errno))
+	}
+	return n
+}

@@ -1,0 +1,32 @@
+// Package peers holds the configurations of the balancers that the benchmarks compare: templates over Data, each
+// opening with its purpose.
+package peers
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"net/netip"
+	"text/template"
+)
+
+//go:embed *.cfg
+var files embed.FS
+
+var templates = template.Must(template.ParseFS(files, "*.cfg"))
+
+// Data fills a template.
+type Data struct {
+	Listen   netip.AddrPort   // where clients connect
+	Backends []netip.AddrPort // used in turn
+	Dir      string           // an empty folder for pid files and the like
+}
+
+// Render returns the configuration called name, such as "haproxy.cfg".
+func Render(name string, d Data) ([]byte, error) {
+	var b bytes.Buffer
+	if err := templates.ExecuteTemplate(&b, name, d); err != nil {
+		return nil, fmt.Errorf("render configuration %s: %w", name, err)
+	}
+	return b.Bytes(), nil
+}
