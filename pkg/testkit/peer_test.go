@@ -24,43 +24,53 @@ func TestDirectCloseMatrix(t *testing.T) {
 	}{
 		{
 			Script{Name: "FIN after data", Client: []Step{ReadToEnd()}, Server: []Step{Send(5000), Close()}},
-			seen{5000, EndFIN, nil}, seen{},
+			seen{5000, EndFIN, nil},
+			seen{},
 		},
 		{
 			Script{Name: "half-close, then the answer", Client: []Step{Send(100_000), HalfClose(), ReadToEnd()}, Server: []Step{ReadToEnd(), Send(300_000), HalfClose()}},
-			seen{300_000, EndFIN, nil}, seen{100_000, EndFIN, nil},
+			seen{300_000, EndFIN, nil},
+			seen{100_000, EndFIN, nil},
 		},
 		{
 			Script{Name: "RST after everything arrived", Client: []Step{Meet(), ReadToEnd()}, Server: []Step{Send(50_000), ResetFlushed()}},
-			seen{50_000, EndReset, nil}, seen{},
+			seen{50_000, EndReset, nil},
+			seen{},
 		},
 		{
 			Script{Name: "RST before any data", Client: []Step{ReadToEnd()}, Server: []Step{Reset()}},
-			seen{0, EndReset, nil}, seen{},
+			seen{0, EndReset, nil},
+			seen{},
 		},
 		{
 			Script{Name: "close with unread input is a RST", Client: []Step{Send(1000), ReadToEnd()}, Server: []Step{AwaitQueued(1000), Close()}},
-			seen{0, EndReset, nil}, seen{},
+			seen{0, EndReset, nil},
+			seen{},
 		},
 		{
 			Script{Name: "FIN stays a FIN when a RST follows", Client: []Step{Meet(), Pause(time.Millisecond), ReadToEnd()}, Server: []Step{Send(10), HalfClose(), Reset()}},
-			seen{10, EndFIN, nil}, seen{},
+			seen{10, EndFIN, nil},
+			seen{},
 		},
 		{
 			Script{Name: "nothing ends", Client: []Step{Send(7)}, Server: []Step{Read(7)}},
-			seen{}, seen{7, EndOpen, nil},
+			seen{},
+			seen{7, EndOpen, nil},
 		},
 		{
 			Script{Name: "urgent byte in the middle", Client: []Step{Send(300), Urgent(), Send(200), HalfClose()}, Server: []Step{ReadToEnd()}},
-			seen{}, seen{500, EndFIN, []Mark{{300, 'A'}}},
+			seen{},
+			seen{500, EndFIN, []Mark{{300, 'A'}}},
 		},
 		{
 			Script{Name: "urgent bytes first, adjacent and last", Client: []Step{Urgent(), Meet(), Urgent(), Meet(), Send(3), Urgent(), HalfClose()}, Server: []Step{AwaitUrgent(), Meet(), AwaitUrgent(), Meet(), ReadToEnd()}},
-			seen{}, seen{3, EndFIN, []Mark{{0, 'A'}, {0, 'B'}, {3, 'C'}}},
+			seen{},
+			seen{3, EndFIN, []Mark{{0, 'A'}, {0, 'B'}, {3, 'C'}}},
 		},
 		{
 			Script{Name: "reset while the other sends", Client: []Step{Send(100 << 20), ReadToEnd()}, Server: []Step{AwaitQueued(1), Reset()}},
-			seen{0, EndReset, nil}, seen{},
+			seen{0, EndReset, nil},
+			seen{},
 		},
 	}
 	for _, c := range cases {

@@ -86,8 +86,8 @@ func (g *generator) end() {
 	case 4: // a closes over input that it never read; the second Meet: it has stopped
 		g.add(a, Meet(), StopReading(), Meet(), AwaitQueued(1), Close())
 		g.add(b, Meet(), Meet(), g.send(), ReadToEnd(), Close())
-	case 5: // a resets after its FIN: b has the FIN
+	case 5: // a resets after its FIN: b has the FIN; its second Meet: a is gone
 		g.add(a, HalfClose(), Meet(), Reset())
-		g.add(b, ReadToEnd(), Meet(), Close())
+		g.add(b, ReadToEnd(), Meet(), Meet(), Close())
 	}
 }

@@ -4,7 +4,12 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"time"
 )
+
+// settle is what a balancer gets to notice that its connect() succeeded: a reset before that is by rights a failed connect,
+// and no direct connection has its like.
+const settle = 20 * time.Millisecond
 
 // meeting counts the Meet steps that each of two peers has reached.
 type meeting struct {
@@ -65,6 +70,9 @@ func RunThrough(t testing.TB, s Script, addr netip.AddrPort, backend *Listener) 
 		t.Fatalf("%v\nserver: %v", s, err)
 	}
 	defer server.Close()
+	if addr != backend.Addr() {
+		time.Sleep(settle)
+	}
 	out, errs := playBoth(s, client, server)
 	for side, err := range errs {
 		if err != nil {

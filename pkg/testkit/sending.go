@@ -1,6 +1,8 @@
 package testkit
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -76,7 +78,7 @@ func (p *Peer) resetFlushed() error {
 }
 
 func errnoOf(err error) unix.Errno {
-	if errno, ok := err.(unix.Errno); ok {
+	if errno, ok := errors.AsType[unix.Errno](err); ok {
 		return errno
 	}
 	return unix.EIO

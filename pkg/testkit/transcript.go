@@ -11,6 +11,7 @@ import (
 // End is how a stream ended for its reader.
 type End int
 
+// The kinds of end.
 const (
 	EndOpen  End = iota // no end was read
 	EndFIN              // recv() returned 0
