@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"slices"
 )
 
 // check judges what needs more than one value. Its messages stand where the
@@ -62,34 +61,38 @@ func (r *reader) settle(t *table, ts *Timeouts) {
 
 // checkNames refuses names that are used twice in one list.
 func (r *reader) checkNames() {
-	seen := map[string]place{}
-	unique := func(kind, name string, t *table, key string) {
-		before, twice := seen[kind+" "+name]
-		if twice && name != "" {
-			r.complain(t, key, fmt.Sprintf("the %s at %s is also called %q", kind, before, name), "give each its own name")
-		}
-		if !twice {
-			seen[kind+" "+name] = t.place(key)
-		}
-	}
+	frontends, pools := map[string]place{}, map[string]place{}
 	for i, f := range r.cfg.Frontends {
-		unique("frontend", f.Name, r.frontends[i], "name")
+		r.claimName(frontends, "frontend", f.Name, r.frontends[i], "name")
 	}
 	for i, p := range r.cfg.Pools {
 		s := r.pools[i]
-		unique("pool", p.Name, s.table, s.nameKey())
+		r.claimName(pools, "pool", p.Name, s.table, s.ownKey("name"))
+		backends := map[string]place{}
 		for j, b := range p.Backends {
-			unique(fmt.Sprintf("backend of pool %d", i), b.Name, s.backends[j], s.nameKey())
+			r.claimName(backends, "backend", b.Name, s.backends[j], s.ownKey("name"))
 		}
 	}
 }
 
-// nameKey is the key that names a pool and its backends: none in short form.
-func (s poolSource) nameKey() string {
+func (r *reader) claimName(taken map[string]place, kind, name string, t *table, key string) {
+	before, twice := taken[name]
+	switch {
+	case name == "":
+	case twice:
+		r.complain(t, key, fmt.Sprintf("the %s at %s is called %q, too", kind, before, name), "give each its own name")
+	default:
+		taken[name] = t.place(key)
+	}
+}
+
+// ownKey returns a key of the pool or its backends for messages: "" in short
+// form, where there is only the list.
+func (s poolSource) ownKey(key string) string {
 	if s.short() {
 		return ""
 	}
-	return "name"
+	return key
 }
 
 // short says that the pool is a frontend's list of backends.
@@ -128,74 +131,4 @@ func (r *reader) suggestPool(name string) string {
 func (t *table) isEmpty(key string) bool {
 	elements, ok := t.values[key].raw.([]value)
 	return ok && len(elements) == 0
-}
-
-func (r *reader) checkPool(p *Pool, s poolSource) {
-	switch n := len(p.Backends); {
-	case n == 0 && s.short():
-		if r.isEmptyShortForm(p.Name) {
-			r.complain(s.table, "", "is empty", "a pool needs at least one backend")
-		}
-	case n == 0:
-		r.complain(s.table, "backend", "the pool has no backend", "write [[pool.backend]] below it")
-	case n > p.TableSize:
-		r.complain(s.table, "table_size", fmt.Sprintf("%d is less than the %d backends", p.TableSize, n),
-			fmt.Sprintf("write a prime of at least 100 per backend, such as %d", nextPrime(int64(n)*100)))
-	case n*100 > p.TableSize && p.Algorithm == AlgorithmMaglev:
-		r.warn(s.table, "table_size", fmt.Sprintf("%d is uneven for %d backends", p.TableSize, n),
-			fmt.Sprintf("at least 100 per backend keeps shares within 1 %%: %d", nextPrime(int64(n)*100)))
-	}
-	if !slices.ContainsFunc(r.cfg.Frontends, func(f Frontend) bool { return f.Pool == p.Name }) && p.Name != "" {
-		r.warn(s.table, s.nameKey(), "no frontend uses this pool", "remove it, or name it in a frontend")
-	}
-	for i, b := range p.Backends {
-		if b.Address.AddrPort.IsValid() && b.Address.AddrPort.Addr().IsUnspecified() {
-			r.complain(s.backends[i], s.addressKey(), b.Address.String()+" is the address of no server", "write the one it is reached by")
-		}
-	}
-	r.checkHealth(&p.Health, s.health)
-}
-
-func (r *reader) isEmptyShortForm(name string) bool {
-	t := r.sources["frontend."+name]
-	return t != nil && t.isEmpty("backends")
-}
-
-// addressKey is the key that holds a backend's address: none in short form.
-func (s poolSource) addressKey() string {
-	if s.short() {
-		return ""
-	}
-	return "address"
-}
-
-func (r *reader) checkHealth(h *Health, t *table) {
-	if h.Type == HealthSendExpect && h.Expect == "" && (!t.has("expect") || t.values["expect"].raw == "") {
-		r.complain(t, "expect", `is missing: a "send-expect" check waits for it`, `write expect = "..."`)
-	}
-	if h.Timeout > h.Interval {
-		r.warn(t, "timeout", fmt.Sprintf("%s is longer than the interval, %s", showDuration(h.Timeout), showDuration(h.Interval)),
-			"a check that hangs delays the next one; keep it shorter")
-	}
-	for key, types := range h.withoutMeaning() {
-		r.warn(t, key, "has no meaning for checks of type "+quote(h.Type), "it is for "+quoteAll(types))
-	}
-}
-
-// withoutMeaning returns the keys that were changed for other types of check,
-// each with those types.
-func (h *Health) withoutMeaning() map[string][]string {
-	usual := defaultPool().Health
-	keys := map[string][]string{}
-	note := func(key string, changed bool, types ...string) {
-		if changed && !slices.Contains(types, h.Type) {
-			keys[key] = types
-		}
-	}
-	note("path", h.Path != usual.Path, HealthHTTP, HealthWebSocket)
-	note("host", h.Host != usual.Host, HealthHTTP, HealthWebSocket)
-	note("expect_status", h.ExpectStatus != usual.ExpectStatus, HealthHTTP)
-	note("send", h.Send != usual.Send, HealthSendExpect)
-	note("expect", h.Expect != usual.Expect, HealthSendExpect)
-	return keys
 }

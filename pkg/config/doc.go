@@ -13,9 +13,13 @@
 //	expand.go    ${NAME} inside strings, after TOML has been parsed, so that the
 //	             environment cannot change the structure
 //	field.go     the keys of a section: one list that is read and printed by
-//	section.go   all such lists, with defaults (default.go) and limits
+//	section.go   all such lists, with their limits; parsers of single values are
+//	             in text.go, unit.go and address.go, defaults in default.go
 //	read.go      tables -> structs
-//	check.go     what needs more than one value to be judged
+//	check.go     what needs more than one value to be judged; listener.go what
+//	             has to do with addresses that we bind ourselves
+//
+// Print, the other way, writes the same lists of keys.
 //
 // Lines come from the parser in go-toml's `unstable` package and not from a
 // scanner of ours: strings, comments and inline tables would need a second TOML

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/BurntSushi/toml"
 )
@@ -45,7 +46,7 @@ func (t *table) key(key string) string {
 func parseDocument(file string, data []byte) (*table, *Problem) {
 	var tree map[string]any
 	if _, err := toml.Decode(string(data), &tree); err != nil {
-		return nil, syntaxProblem(file, err)
+		return nil, syntaxProblem(file, data, err)
 	}
 	ix, line, err := indexLines(data)
 	if err != nil {
@@ -55,15 +56,25 @@ func parseDocument(file string, data []byte) (*table, *Problem) {
 	return d.table(tree, "", 1), nil
 }
 
-const seeTOML = "the file has to be TOML 1.0: https://toml.io"
+const seeTOML = "the file has to be TOML: https://toml.io"
 
-func syntaxProblem(file string, err error) *Problem {
+// syntaxProblem takes the line from the offset: the line that toml gives is one
+// too many where it met the end of a line.
+func syntaxProblem(file string, data []byte, err error) *Problem {
 	p := &Problem{File: file, Line: 1, What: err.Error(), Remedy: seeTOML}
 	var pe toml.ParseError
 	if errors.As(err, &pe) {
-		p.Line, p.Key, p.What = max(pe.Position.Line, 1), pe.LastKey, pe.Message
+		p.Line, p.Key = lineAt(lineStarts(data), pe.Position.Start), pe.LastKey
+		p.What = strings.TrimSuffix(lowerFirst(pe.Message), ".")
 	}
 	return p
+}
+
+func lowerFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToLower(s[:1]) + s[1:]
 }
 
 // document adds places to a decoded tree.

@@ -69,7 +69,7 @@ func (r *reader) checkLoops(p *Pool, s poolSource, claims []claim) {
 	for i, b := range p.Backends {
 		for _, c := range claims {
 			if c.frontend && c.reachedBy(b.Address) {
-				r.complain(s.backends[i], s.addressKey(), fmt.Sprintf("%s is %s of %s: a loop", b.Address, c.Address, c.owner),
+				r.complain(s.backends[i], s.ownKey("address"), fmt.Sprintf("%s is %s of %s: a loop", b.Address, c.Address, c.owner),
 					"write the address of a server")
 				break
 			}

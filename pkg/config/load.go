@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,7 +76,8 @@ func (r *reader) filesOf(path string) []string {
 func (r *reader) unreadable(path string, err error) {
 	r.unread = true
 	what := err.Error()
-	if pe, ok := err.(*os.PathError); ok {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
 		what = "cannot be read: " + pe.Err.Error()
 	}
 	r.problems = append(r.problems, Problem{File: path, What: what, Remedy: "name a TOML file or a folder of them"})

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"slices"
 	"sort"
 	"strconv"
@@ -66,12 +67,14 @@ func lineStarts(data []byte) []int {
 	return starts
 }
 
-func (ix *lineIndex) lineAt(offset int) int {
-	return sort.SearchInts(ix.starts, offset+1)
-}
+// lineAt returns the line, from 1, that holds an offset.
+func lineAt(starts []int, offset int) int { return sort.SearchInts(starts, offset+1) }
+
+func (ix *lineIndex) lineAt(offset int) int { return lineAt(ix.starts, offset) }
 
 func (ix *lineIndex) errorLine(err error) int {
-	if pe, ok := err.(*unstable.ParserError); ok && len(pe.Highlight) > 0 {
+	var pe *unstable.ParserError
+	if errors.As(err, &pe) && len(pe.Highlight) > 0 {
 		return ix.lineAt(int(ix.parser.Range(pe.Highlight).Offset))
 	}
 	return len(ix.starts)

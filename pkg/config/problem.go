@@ -51,11 +51,13 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// inOrder sorts by file, in the order in which they were read, then by line.
+// inOrder sorts by file, in the order in which they were read, then by line and
+// key.
 func inOrder(ps []Problem, files []string) {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(
 			cmp.Compare(slices.Index(files, a.File), slices.Index(files, b.File)),
-			cmp.Compare(a.Line, b.Line))
+			cmp.Compare(a.Line, b.Line),
+			cmp.Compare(a.Key, b.Key))
 	})
 }

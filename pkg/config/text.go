@@ -24,7 +24,7 @@ func anyText(s string) (string, *fault) {
 // nameText takes what can be a metric's label, a part of a URL and a word of a
 // command line. NAME@IP is how the answers of a resolver are called.
 func nameText(s string) (string, *fault) {
-	notInName := func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'`\\@,", r) }
+	notInName := func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'`\\@,#?%$", r) }
 	if s == "" || len(s) > 128 || strings.ContainsFunc(s, notInName) {
 		return "", wrong(quote(s)+" cannot be a name", "write 1 to 128 letters, digits or -_.:/")
 	}
