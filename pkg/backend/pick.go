@@ -1,0 +1,127 @@
+package backend
+
+// Cursor is a worker's place in a pool, so that ties and turns are taken by all backends in turn.
+type Cursor struct{ next uint32 }
+
+// Pick chooses a member for a new session: the primaries, then the backups; without regard to health while the pool is
+// in panic. avoid is a backend that just failed, taken again only if there is no other (NoBackend: none to avoid). It
+// returns nil when every member is draining, full, ejected or (outside a panic) unhealthy. The choice of the maglev
+// algorithm is a function of hash and the members' state alone, the same on every worker and box.
+func (p *Pool) Pick(c *Cursor, hash uint64, nowMs int64, avoid Number) *Member {
+	q := query{hash: hash, nowMs: nowMs, avoid: avoid, sessions: p.Live.Sessions.Load(), panicking: p.Live.Panic.Load()}
+	if m := p.pick(c, &q); m != nil {
+		return m
+	}
+	if avoid != NoBackend {
+		q.avoid = NoBackend
+		return p.pick(c, &q)
+	}
+	return nil
+}
+
+func (p *Pool) pick(c *Cursor, q *query) *Member {
+	if m := p.primary.pick(p.Algorithm, c, q); m != nil || len(p.backup.members) == 0 {
+		return m
+	}
+	return p.backup.pick(p.Algorithm, c, q)
+}
+
+// query is what one pick looks for.
+type query struct {
+	hash      uint64
+	nowMs     int64
+	sessions  int64 // of the whole pool
+	avoid     Number
+	panicking bool
+}
+
+// takes tells whether a member may get a new session.
+func (q *query) takes(m *Member) bool {
+	switch {
+	case m.Weight == 0, m.Number == q.avoid, m.Draining(), m.Ejected(q.nowMs):
+		return false
+	case m.Health() == Unhealthy && !q.panicking:
+		return false
+	}
+	return m.MaxSessions == 0 || m.Sessions() < m.MaxSessions
+}
+
+// overShare is bounded load (Mirrokni, Thorup, Zadimoghaddam: "Consistent Hashing with Bounded Loads", 2017): whether
+// the member holds factor times its fair part already, the new session included in the total.
+func (t *tier) overShare(m *Member, q *query) bool {
+	return t.factor != 0 && m.Sessions()*t.usable.Load()*1024 >= t.factor*(q.sessions+1)*m.Weight
+}
+
+func (t *tier) pick(a Algorithm, c *Cursor, q *query) *Member {
+	switch {
+	case t.weight == 0:
+		return nil
+	case a == LeastSessions:
+		return t.leastSessions(c, q)
+	case a == RoundRobin:
+		return t.roundRobin(c, q)
+	}
+	return t.maglev(q)
+}
+
+// walkSteps bounds how far a hash walks on through the table before the members are gone through in order.
+const walkSteps = 16
+
+func (t *tier) maglev(q *query) *Member {
+	m := &t.members[t.table.Lookup(q.hash)]
+	if q.takes(m) && !t.overShare(m, q) {
+		return m
+	}
+	for attempt := 1; attempt <= walkSteps; attempt++ {
+		m = &t.members[t.table.Next(q.hash, attempt)]
+		if q.takes(m) && !t.overShare(m, q) {
+			return m
+		}
+	}
+	start := int(q.hash % uint64(len(t.members)))
+	if m := t.sweep(start, q, true); m != nil {
+		return m
+	}
+	return t.sweep(start, q, false)
+}
+
+// sweep is the first member from start on that takes a session, within its share if bounded.
+func (t *tier) sweep(start int, q *query, bounded bool) *Member {
+	for i := range t.members {
+		m := &t.members[(start+i)%len(t.members)]
+		if q.takes(m) && !(bounded && t.overShare(m, q)) {
+			return m
+		}
+	}
+	return nil
+}
+
+// leastSessions takes the member with the fewest sessions for its weight; ties go round.
+func (t *tier) leastSessions(c *Cursor, q *query) *Member {
+	c.next++
+	n := uint32(len(t.members))
+	var best *Member
+	var bestSessions int64
+	for i := range n {
+		m := &t.members[(c.next+i)%n]
+		if !q.takes(m) {
+			continue
+		}
+		if s := m.Sessions(); best == nil || s*best.Weight < bestSessions*m.Weight {
+			best, bestSessions = m, s
+		}
+	}
+	return best
+}
+
+// roundRobin takes the next of the weighted sequence; members that take none are skipped.
+func (t *tier) roundRobin(c *Cursor, q *query) *Member {
+	n := uint32(len(t.sequence))
+	for range min(n, walkSteps) {
+		c.next++
+		if m := &t.members[t.sequence[c.next%n]]; q.takes(m) {
+			return m
+		}
+	}
+	return t.sweep(int(c.next)%len(t.members), q, false)
+}
