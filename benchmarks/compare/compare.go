@@ -84,19 +84,28 @@ func (cfg Config) measure(ctx context.Context, sc Scenario, t Target, run *Run) 
 		return
 	}
 	defer backend.stop()
-	to, pid := addrs, 0
-	if t.program != "" {
-		balancer, listen, err := cfg.startBalancer(t, peers.Data{Backends: addrs, Dir: dir})
-		if err != nil {
-			run.Error = err.Error()
-			return
-		}
-		defer balancer.stop()
-		to, pid = []netip.AddrPort{listen}, balancer.cmd.Process.Pid
+	if t.program == "" {
+		run.Result, err = cfg.load(ctx, sc, addrs, 0)
+	} else {
+		run.Result, err = cfg.through(ctx, sc, t, peers.Data{Backends: addrs, Dir: dir})
 	}
-	if run.Result, err = cfg.load(ctx, sc, to, pid); err != nil {
+	if err != nil {
 		run.Error = err.Error()
 	}
+}
+
+// through measures with a balancer in between. One that ends by itself is the first thing to say.
+func (cfg Config) through(ctx context.Context, sc Scenario, t Target, d peers.Data) (*load.Result, error) {
+	balancer, listen, err := cfg.startBalancer(t, d)
+	if err != nil {
+		return nil, err
+	}
+	defer balancer.stop()
+	res, err := cfg.load(ctx, sc, []netip.AddrPort{listen}, balancer.cmd.Process.Pid)
+	if balancer.hasEnded() {
+		return nil, balancer.failure("ended under load (" + balancer.cmd.ProcessState.String() + ")")
+	}
+	return res, err
 }
 
 // startBackend serves on 127.0.0.2, .3 and so on, the same port on each: several addresses, so that the balancer's
@@ -111,16 +120,14 @@ func (cfg Config) startBackend(mode serve.Mode) (*process, []netip.AddrPort, err
 	if err != nil {
 		return nil, nil, err
 	}
-	for deadline := time.Now().Add(readyLimit); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(readyLimit); time.Now().Before(deadline) && !p.hasEnded(); time.Sleep(5 * time.Millisecond) {
 		if line, _, found := strings.Cut(string(out.bytes()), "\n"); found {
 			addrs, err := parseListening(line)
-			if err == nil {
-				return p, addrs, nil
-			}
+			return p, addrs, err
 		}
 	}
 	p.stop()
-	return nil, nil, p.failure("the backend does not come up")
+	return nil, nil, p.failure("does not come up as a backend")
 }
 
 func parseListening(line string) ([]netip.AddrPort, error) {

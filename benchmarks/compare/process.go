@@ -72,6 +72,15 @@ func (p *process) stop() {
 	<-p.ended
 }
 
+func (p *process) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // failure describes a program that did not do what it should, with the end of what it wrote.
 func (p *process) failure(what string) error {
 	text := bytes.TrimSpace(p.errors.bytes())
@@ -81,10 +90,8 @@ func (p *process) failure(what string) error {
 // waitListening returns when something accepts connections at addr.
 func (p *process) waitListening(addr netip.AddrPort) error {
 	for deadline := time.Now().Add(readyLimit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		select {
-		case <-p.ended:
+		if p.hasEnded() {
 			return p.failure("ended at once (" + p.cmd.ProcessState.String() + ")")
-		default:
 		}
 		if c, err := net.Dial("tcp", addr.String()); err == nil {
 			c.Close()

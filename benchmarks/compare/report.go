@@ -105,6 +105,16 @@ func describeTarget(t Target) TargetInfo {
 
 func (r *Report) add(run Run) { r.Runs = append(r.Runs, run) }
 
+// Unsound counts the measurements without a result, with wrong bytes or with lost sessions.
+func (r *Report) Unsound() (n int) {
+	for _, t := range r.Scenarios {
+		for _, row := range t.Rows {
+			n += row.Unsound
+		}
+	}
+	return n
+}
+
 // finish computes the tables and the goals.
 func (r *Report) finish() {
 	for _, sc := range r.specs {
@@ -113,7 +123,7 @@ func (r *Report) finish() {
 			t.Metrics = append(t.Metrics, m.Name)
 		}
 		for _, target := range r.Targets {
-			if row, any := r.row(sc, target.Name); any {
+			if row, any := r.row(sc, target.Name); any && !row.empty() {
 				t.Rows = append(t.Rows, row)
 			}
 		}
@@ -144,6 +154,11 @@ func (r *Report) row(sc Scenario, target string) (row Row, any bool) {
 		row.Figures[i] = summarise(v)
 	}
 	return row, any
+}
+
+// empty: nothing to say, such as a balancer's memory without a balancer.
+func (row *Row) empty() bool {
+	return row.Unsound == 0 && !slices.ContainsFunc(row.Figures, func(f *Figure) bool { return f != nil })
 }
 
 // summarise returns nil for no values; the median of an even number is the mean of the middle two.

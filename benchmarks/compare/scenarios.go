@@ -20,9 +20,9 @@ type Scenario struct {
 
 // Metric reads one figure out of a run; ok is false where it has no meaning, such as a balancer's CPU without one.
 type Metric struct {
-	Name   string                                    `json:"name"`
-	Format string                                    `json:"-"` // fmt verb
-	Of     func(r *load.Result) (v float64, ok bool) `json:"-"`
+	Name   string
+	Format string // fmt verb
+	Of     func(r *load.Result) (v float64, ok bool)
 }
 
 // Scenarios returns all of them; window is the length of a timed measurement in milliseconds, bulk the bytes of one.
@@ -55,16 +55,19 @@ var (
 		{"CPU s per GB", "%.3f", perGB(target)},
 		{"all CPUs' s per GB", "%.3f", perGB(machine)},
 		{"GB per s", "%.2f", perSecond(gigabytes)},
+		{"balancer busy %", "%.0f", busy},
 	}
 	echoMetrics = []Metric{
 		{"messages per CPU s", "%.0f", per(messages, target)},
 		{"messages per all CPUs' s", "%.0f", per(messages, machine)},
 		{"messages per s", "%.0f", perSecond(messages)},
+		{"balancer busy %", "%.0f", busy},
 	}
 	churnMetrics = []Metric{
 		{"sessions per CPU s", "%.0f", per(sessions, target)},
 		{"sessions per all CPUs' s", "%.0f", per(sessions, machine)},
 		{"sessions per s", "%.0f", perSecond(sessions)},
+		{"balancer busy %", "%.0f", busy},
 	}
 	latencyMetrics = []Metric{
 		{"p99.9 us", "%.0f", latency(func(l *load.Latency) float64 { return l.P999 })},
@@ -134,6 +137,12 @@ func lastRSS(r *load.Result) (float64, bool) {
 		return 0, false
 	}
 	return float64(r.Memory[len(r.Memory)-1].RSS) / 1e6, true
+}
+
+// busy is the share of one processor that the balancer used. Below about 90 the load side was the bottleneck, and rates
+// per second say less about the balancer than costs do.
+func busy(r *load.Result) (float64, bool) {
+	return 100 * r.CPU.Target / r.Seconds, r.CPU.Target > 0
 }
 
 func atRest(r *load.Result) (float64, bool) {

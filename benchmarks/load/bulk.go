@@ -3,16 +3,12 @@ package load
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/longsplice/longsplice/benchmarks/epoll"
 	"github.com/longsplice/longsplice/benchmarks/pattern"
 	"github.com/longsplice/longsplice/benchmarks/serve"
 	"golang.org/x/sys/unix"
 )
-
-// bulkLimit is how long a bulk run may take before what is missing counts as failed.
-const bulkLimit = 2 * time.Minute
 
 // BulkConfig: Streams streams together carry Bytes, up (to a sink) or down (from a source). The window is the whole
 // run, from the first connect to the last byte confirmed, so that no byte in flight is counted twice or not at all.
@@ -25,7 +21,8 @@ type BulkConfig struct {
 
 type bulkRun struct {
 	*driver
-	each uint64 // bytes per stream
+	each  uint64 // bytes per stream
+	moved uint64 // bytes of all streams so far
 }
 
 // Bulk runs until every stream has ended.
@@ -46,15 +43,23 @@ func Bulk(cfg BulkConfig) (*Result, error) {
 	for i := range cfg.Streams {
 		r.open(i, cfg.Up)
 	}
-	done, err := d.turnUntil(bulkLimit, func() bool { return d.live == 0 })
-	if err != nil {
+	if err := r.finish(); err != nil {
 		return nil, err
 	}
-	if !done {
-		d.res.Failed += uint64(d.live)
-		d.note(fmt.Errorf("%d streams did not end within %s", d.live, bulkLimit))
-	}
 	return d.res, m.stop(d.res)
+}
+
+// finish turns the loop until all streams have ended or none has moved for as long as patience lasts.
+func (r *bulkRun) finish() error {
+	for seen := ^uint64(0); seen != r.moved; {
+		seen = r.moved
+		if done, err := r.turnUntil(r.cfg.Patience, func() bool { return r.live == 0 }); done || err != nil {
+			return err
+		}
+	}
+	r.res.Failed += uint64(r.live)
+	r.note(fmt.Errorf("%d streams stood still for %s", r.live, r.cfg.Patience))
+	return nil
 }
 
 func (r *bulkRun) open(i int, up bool) {
@@ -129,6 +134,7 @@ func (s *download) take(got []byte) {
 		return
 	}
 	s.pos += uint64(len(got))
+	s.run.moved += uint64(len(got))
 }
 
 type upload struct {
@@ -141,7 +147,9 @@ func (s *upload) Ready(events uint32) {
 		return
 	}
 	if s.pos < s.run.each {
-		s.pos += uint64(s.send(pattern.At(s.seed, s.pos, s.run.each-s.pos)))
+		n := uint64(s.send(pattern.At(s.seed, s.pos, s.run.each-s.pos)))
+		s.pos += n
+		s.run.moved += n
 		if s.pos == s.run.each {
 			s.want(unix.EPOLLIN)
 		}

@@ -54,7 +54,7 @@ func Churn(cfg ChurnConfig) (*Result, error) {
 		return nil, err
 	}
 	r.stopping = true
-	done, err := d.turnUntil(drainLimit, func() bool { return d.live == 0 })
+	done, err := d.turnUntil(d.cfg.Patience, func() bool { return d.live == 0 })
 	if !done {
 		d.res.Failed += uint64(d.live)
 		d.note(errors.New("a session did not end"))

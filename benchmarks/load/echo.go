@@ -106,7 +106,7 @@ func (r *echoRun) drain() error {
 		}
 		return n
 	}
-	done, err := r.turnUntil(drainLimit, func() bool { return waiting() == 0 })
+	done, err := r.turnUntil(r.driver.cfg.Patience, func() bool { return waiting() == 0 })
 	if n := waiting(); !done && n > 0 {
 		r.res.Failed += uint64(n)
 		r.note(errors.New("an answer did not come"))

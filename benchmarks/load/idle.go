@@ -88,7 +88,7 @@ func (r *idleRun) wake() error {
 			s.send(pattern.At(s.seed, 0, 8))
 		}
 	}
-	_, err := r.turnUntil(drainLimit, func() bool { return r.live == 0 })
+	_, err := r.turnUntil(r.cfg.Patience, func() bool { return r.live == 0 })
 	if lost := alive - r.answered; lost > 0 && r.live > 0 {
 		r.res.Failed += uint64(r.live)
 		r.note(fmt.Errorf("%d of %d idle sessions did not answer", lost, alive))

@@ -17,7 +17,7 @@ import (
 const (
 	connectAtOnce = 64               // connections under way while sessions are opened: below any accept queue's length
 	connectLimit  = 15 * time.Second // for all sessions to be there
-	drainLimit    = 5 * time.Second  // for answers still on their way when the window ends
+	patience      = 5 * time.Second  // Config.Patience's default
 )
 
 // Config is what all workloads need.
@@ -27,6 +27,9 @@ type Config struct {
 	PID     int              // process whose tree's costs are measured; 0: none
 	Warm    time.Duration    // load before the window
 	For     time.Duration    // the window, for workloads that have one
+	// Patience is how long answers may take at the end, and streams may stand still, before that counts as failure;
+	// 0: five seconds.
+	Patience time.Duration
 }
 
 // Result is one run's outcome. Counts and costs belong to the window, faults to the whole run.
@@ -77,6 +80,9 @@ type driver struct {
 func newDriver(cfg Config, workload string) (*driver, error) {
 	if len(cfg.To) == 0 {
 		return nil, fmt.Errorf("load %s: no address to connect to", workload)
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = patience
 	}
 	loop, err := epoll.New()
 	if err != nil {

@@ -48,7 +48,12 @@ func runCompare(c *cli.Context) error {
 		return err
 	}
 	if path := c.String("out"); path != "" {
-		return write(rep, path)
+		if err := write(rep, path); err != nil {
+			return err
+		}
+	}
+	if n := rep.Unsound(); n > 0 {
+		return cli.Exit(fmt.Sprintf("compare: %d measurements failed, had wrong bytes or lost sessions", n), exitUnsound)
 	}
 	return nil
 }

@@ -1,0 +1,223 @@
+package load_test
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/longsplice/longsplice/benchmarks/load"
+	"github.com/longsplice/longsplice/benchmarks/serve"
+	"github.com/longsplice/longsplice/pkg/testkit"
+)
+
+const window = 100 * time.Millisecond
+
+// backend serves in a goroutine until the test ends.
+func backend(t *testing.T, mode serve.Mode) netip.AddrPort {
+	t.Helper()
+	s, err := serve.Open(mode, []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stop atomic.Bool
+	ended := make(chan error)
+	go func() { ended <- s.Run(stop.Load) }()
+	t.Cleanup(func() {
+		stop.Store(true)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return s.Addrs[0]
+}
+
+func echo(to netip.AddrPort, sessions, bytes int, rate float64) (*load.Result, error) {
+	return load.Echo(load.EchoConfig{Config: config(to), Sessions: sessions, MessageBytes: bytes, Rate: rate})
+}
+
+func churn(to netip.AddrPort) (*load.Result, error) {
+	return load.Churn(load.ChurnConfig{Config: config(to), AtOnce: 5, MessageBytes: 64})
+}
+
+func bulk(to netip.AddrPort, streams int, bytes uint64, up bool) (*load.Result, error) {
+	return load.Bulk(load.BulkConfig{Config: config(to), Streams: streams, Bytes: bytes, Up: up})
+}
+
+func idle(to netip.AddrPort) (*load.Result, error) {
+	return load.Idle(load.IdleConfig{Config: config(to), Steps: []int{10, 100}})
+}
+
+func config(to netip.AddrPort) load.Config {
+	return load.Config{To: []netip.AddrPort{to}, Warm: 10 * time.Millisecond, For: window, Patience: 300 * time.Millisecond}
+}
+
+// workloads are all of them in small; each needs its mode of backend.
+var workloads = []struct {
+	name string
+	mode serve.Mode
+	run  func(to netip.AddrPort) (*load.Result, error)
+	done func(r *load.Result) bool
+}{
+	{"echo, closed loop", serve.Echo, func(to netip.AddrPort) (*load.Result, error) { return echo(to, 20, 64, 0) },
+		func(r *load.Result) bool { return r.Messages > 0 && r.Latency.Count == r.Messages }},
+	{"echo, messages larger than any buffer", serve.Echo, func(to netip.AddrPort) (*load.Result, error) { return echo(to, 5, 256<<10, 0) },
+		func(r *load.Result) bool { return r.Messages > 0 && r.Bytes == r.Messages<<18 }},
+	{"echo, open loop", serve.Echo, func(to netip.AddrPort) (*load.Result, error) { return echo(to, 20, 64, 1000) },
+		func(r *load.Result) bool { return r.Messages > 0 && r.Latency.Count == r.Messages }},
+	{"churn", serve.Echo, churn, func(r *load.Result) bool { return r.Sessions > 0 }},
+	{"bulk down", serve.Source, func(to netip.AddrPort) (*load.Result, error) { return bulk(to, 3, 3_000_003, false) },
+		func(r *load.Result) bool { return r.Bytes == 3_000_003 }},
+	{"bulk up", serve.Sink, func(to netip.AddrPort) (*load.Result, error) { return bulk(to, 3, 3_000_003, true) },
+		func(r *load.Result) bool { return r.Bytes == 3_000_003 }},
+	{"idle", serve.Echo, idle, func(r *load.Result) bool { return r.Sessions == 100 }},
+}
+
+func TestWorkloadsAreSoundWithoutABalancer(t *testing.T) {
+	for _, w := range workloads {
+		t.Run(w.name, func(t *testing.T) {
+			testkit.LeakCheck(t)
+			res, err := w.run(backend(t, w.mode))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !res.Sound() || !w.done(res) {
+				t.Errorf("not sound, or the work was not done: %+v", *res)
+			}
+		})
+	}
+}
+
+// A balancer that is not right must show in every workload that moves enough bytes to meet the fault.
+func TestFaultyBalancersAreCaught(t *testing.T) {
+	faults := []struct {
+		name   string
+		breaks func(*[]byte)
+	}{
+		{"a flipped bit", func(p *[]byte) { (*p)[len(*p)/2] ^= 1 }},
+		{"a lost byte", func(p *[]byte) { *p = (*p)[1:] }},
+		{"a repeated byte", func(p *[]byte) { *p = append((*p)[:1:1], *p...) }},
+	}
+	for _, w := range workloads {
+		for _, f := range faults {
+			t.Run(w.name+", "+f.name, func(t *testing.T) {
+				res, err := w.run(faultyProxy(t, backend(t, w.mode), f.breaks))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if res.Sound() {
+					t.Errorf("the fault was not seen: %+v", *res)
+				}
+			})
+		}
+	}
+}
+
+func TestRefusedConnectionsAreFailedSessions(t *testing.T) {
+	testkit.LeakCheck(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := ln.Addr().(*net.TCPAddr).AddrPort()
+	ln.Close()
+	for _, w := range workloads {
+		res, err := w.run(to)
+		if err != nil {
+			t.Fatalf("%s: %v", w.name, err)
+		}
+		if res.Failed == 0 || res.Messages+res.Bytes != 0 {
+			t.Errorf("%s: a refusal was not counted: %+v", w.name, *res)
+		}
+	}
+}
+
+// A target that answers 20 ms late shows 20 ms at a rate it can hold, and the queueing at one that it cannot.
+func TestOpenLoopCountsFromTheSchedule(t *testing.T) {
+	const delay = 20 * time.Millisecond
+	to := faultyProxy(t, backend(t, serve.Echo), func(*[]byte) { time.Sleep(delay) })
+	cfg := load.EchoConfig{Config: config(to), Sessions: 1, MessageBytes: 64, Rate: 200}
+	cfg.For = 500 * time.Millisecond
+	res, err := load.Echo(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("latency %+v", *res.Latency)
+	if !res.Sound() || res.Latency.P50 < 4*float64(delay.Microseconds()) {
+		t.Errorf("50 answers a second at a schedule of 200: p50 %.0f us does not count the waiting", res.Latency.P50)
+	}
+}
+
+func TestBadParametersAreRefused(t *testing.T) {
+	to := netip.MustParseAddrPort("127.0.0.1:1")
+	for name, run := range map[string]func() (*load.Result, error){
+		"no session":    func() (*load.Result, error) { return echo(to, 0, 64, 0) },
+		"empty message": func() (*load.Result, error) { return echo(to, 1, 0, 0) },
+		"empty stream":  func() (*load.Result, error) { return bulk(to, 2, 1, false) },
+		"nowhere":       func() (*load.Result, error) { return load.Churn(load.ChurnConfig{AtOnce: 1, MessageBytes: 1}) },
+		"falling steps": func() (*load.Result, error) {
+			return load.Idle(load.IdleConfig{Config: config(to), Steps: []int{4, 2}})
+		},
+		"process absent": func() (*load.Result, error) {
+			return load.Bulk(load.BulkConfig{Config: load.Config{To: []netip.AddrPort{to}, PID: 1 << 30}, Streams: 1, Bytes: 1})
+		},
+	} {
+		if res, err := run(); err == nil {
+			t.Errorf("%s: accepted: %+v", name, *res)
+		}
+	}
+}
+
+// faultyProxy relays both ways and lets breaks change every chunk, but for the first bytes of the client, which are the
+// preface of a bulk session.
+func faultyProxy(t *testing.T, to netip.AddrPort, breaks func(*[]byte)) netip.AddrPort {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	t.Cleanup(func() { ln.Close(); all.Wait() })
+	all.Go(func() {
+		for {
+			client, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", to.String())
+			if err != nil {
+				client.Close()
+				continue
+			}
+			all.Go(func() { faultyHalf(server, client, serve.PrefaceBytes, breaks) })
+			all.Go(func() { faultyHalf(client, server, 0, breaks) })
+		}
+	})
+	return ln.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// faultyHalf copies src to dst, the first keep bytes as they are, and closes both at the end.
+func faultyHalf(dst, src net.Conn, keep int64, breaks func(*[]byte)) {
+	defer dst.Close()
+	defer src.Close()
+	if _, err := io.CopyN(dst, src, keep); err != nil {
+		return
+	}
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := src.Read(buf)
+		if n > 0 {
+			p := buf[:n:n]
+			breaks(&p)
+			if _, err := dst.Write(p); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
