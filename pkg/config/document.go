@@ -59,19 +59,21 @@ func parseDocument(file string, data []byte) (*table, *Problem) {
 const seeTOML = "the file has to be TOML: https://toml.io"
 
 // syntaxProblem takes the line from the offset: the line that toml gives is one
-// too many where it met the end of a line.
+// too many where it met the end of a line. The offset
+// is -1 for a control character at the very beginning.
 func syntaxProblem(file string, data []byte, err error) *Problem {
 	p := &Problem{File: file, Line: 1, What: err.Error(), Remedy: seeTOML}
 	var pe toml.ParseError
 	if errors.As(err, &pe) {
-		p.Line, p.Key = lineAt(lineStarts(data), pe.Position.Start), pe.LastKey
+		p.Line, p.Key = max(lineAt(lineStarts(data), pe.Position.Start), 1), pe.LastKey
 		p.What = strings.TrimSuffix(lowerFirst(pe.Message), ".")
 	}
 	return p
 }
 
+// lowerFirst makes a sentence a clause; a word in capitals stays.
 func lowerFirst(s string) string {
-	if s == "" {
+	if len(s) < 2 || s[1] < 'a' || 'z' < s[1] {
 		return s
 	}
 	return strings.ToLower(s[:1]) + s[1:]

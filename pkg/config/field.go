@@ -162,7 +162,7 @@ func flagField(key string, to *bool) field {
 
 func showFraction(f float64) string {
 	s := strconv.FormatFloat(f, 'f', -1, 64)
-	if !strings.Contains(s, ".") {
+	if !strings.ContainsAny(s, ".NI") { // nor NaN, +Inf
 		s += ".0"
 	}
 	return s

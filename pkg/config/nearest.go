@@ -15,7 +15,7 @@ func nearest(word string, candidates []string) (best string, near bool) {
 			best, least = c, d
 		}
 	}
-	return best, least <= max(1, len(word)/3)
+	return best, least <= (len(word)+2)/3
 }
 
 // distance is Levenshtein's: the fewest insertions, deletions and replacements
