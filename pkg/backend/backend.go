@@ -29,6 +29,14 @@ type Backend struct {
 	Name    string
 	Address string       // as configured or resolved, for people
 	To      sys.Sockaddr // for connect
+	Addr    sys.Addr     // the same, to compare with; zero for a unix socket
+
+	// PoolNumber is the counter row of its pool.
+	PoolNumber int
+	// MaySelfConnect: the port lies where the kernel takes local ports from, so that a socket could reach itself.
+	MaySelfConnect bool
+
+	pool *PoolLive
 
 	_ [64]byte // what follows is written by all workers: keep it off the line of what they only read
 
@@ -49,11 +57,15 @@ func (b *Backend) Acquire(limit int64) bool {
 		b.sessions.Add(-1)
 		return false
 	}
+	b.pool.Sessions.Add(1)
 	return true
 }
 
 // Release takes back one Acquire.
-func (b *Backend) Release() { b.sessions.Add(-1) }
+func (b *Backend) Release() {
+	b.sessions.Add(-1)
+	b.pool.Sessions.Add(-1)
+}
 
 // Health is the state that active checks last set.
 func (b *Backend) Health() Health { return Health(b.health.Load()) }

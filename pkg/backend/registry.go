@@ -6,6 +6,16 @@ import (
 	"github.com/longsplice/longsplice/pkg/sys"
 )
 
+// Identity is what makes a backend the same one over snapshots, and where it is.
+type Identity struct {
+	Pool, Name, Address string
+	To                  sys.Sockaddr
+	Addr                sys.Addr
+	PoolNumber          int
+	MaySelfConnect      bool
+	Live                *PoolLive
+}
+
 // Registry gives out numbers and keeps backends alive over snapshots. It is used by the control side only.
 type Registry struct {
 	mu    sync.Mutex
@@ -19,14 +29,17 @@ type key struct{ pool, name, address string }
 func NewRegistry() *Registry { return &Registry{byKey: map[key]*Backend{}} }
 
 // Get returns the backend of that pool, name and address; it makes one, of unknown health, if there is none.
-func (r *Registry) Get(pool, name, address string, to sys.Sockaddr) *Backend {
+func (r *Registry) Get(i Identity) *Backend {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k := key{pool, name, address}
+	k := key{i.Pool, i.Name, i.Address}
 	if b := r.byKey[k]; b != nil {
 		return b
 	}
-	b := &Backend{Pool: pool, Name: name, Address: address, To: to, Number: r.number()}
+	b := &Backend{
+		Pool: i.Pool, Name: i.Name, Address: i.Address, To: i.To, Addr: i.Addr, Number: r.number(),
+		PoolNumber: i.PoolNumber, MaySelfConnect: i.MaySelfConnect, pool: i.Live,
+	}
 	r.all[b.Number] = b
 	r.byKey[k] = b
 	return b

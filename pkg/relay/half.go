@@ -47,6 +47,9 @@ func (h *Half) Clear(f Flags) { h.flags &^= f }
 // Has tells whether all of f are set.
 func (h *Half) Has(f Flags) bool { return h.flags&f == f }
 
+// Over tells whether the direction is finished.
+func (h *Half) Over() bool { return h.flags&Done != 0 }
+
 // Held is how many bytes were read and not yet written, an urgent byte included.
 func (h *Half) Held() int {
 	if h.flags&urgentHeld != 0 {

@@ -20,8 +20,7 @@ const (
 	BackendToClient  = 1
 	CauseBase        = 2                          // + Cause
 	FailureBase      = CauseBase + int(NumCauses) // + ConnectFailure
-	Assigned         = FailureBase + int(NumConnectFailures)
-	BackendWidth     = Assigned + 1
+	BackendWidth     = FailureBase + int(NumConnectFailures)
 )
 
 // Counter numbers of a pool's row.

@@ -38,8 +38,10 @@ const (
 	ENODEV        = unix.ENODEV
 	ENOENT        = unix.ENOENT
 	ENOMEM        = unix.ENOMEM
+	ENOSPC        = unix.ENOSPC
 	ENOSYS        = unix.ENOSYS
 	ENOTCONN      = unix.ENOTCONN
+	ENOTSOCK      = unix.ENOTSOCK
 	EOPNOTSUPP    = unix.EOPNOTSUPP
 	EPERM         = unix.EPERM
 	EPIPE         = unix.EPIPE

@@ -1,0 +1,114 @@
+package worker
+
+import (
+	"github.com/longsplice/longsplice/pkg/accesslog"
+	"github.com/longsplice/longsplice/pkg/backend"
+	"github.com/longsplice/longsplice/pkg/stats"
+	"github.com/longsplice/longsplice/pkg/sys"
+)
+
+// Entry is one live session as listings show it. Times in ms.
+type Entry struct {
+	ID                  uint64
+	Worker              int
+	State               string // dialling relaying closing
+	Frontend            *backend.Frontend
+	Backend             *backend.Backend // nil: none picked
+	Client              sys.Addr
+	Listen              string
+	Source              sys.Addr // zero while dialling or on a unix socket
+	AgeMs, IdleMs       int64
+	ToBackend, ToClient uint64
+	HeldBytes           int
+	Splicing            [2]bool // to backend, to client
+	ClientTCP           sys.TCPInfo
+	BackendTCP          sys.TCPInfo
+}
+
+// Listing copies the sessions of a worker, a few in each turn.
+type Listing struct {
+	Match   func(*Entry) bool // called on the worker's thread, before what costs system calls is filled in; nil: all
+	Max     int               // how many entries to keep, 0: all
+	Entries []Entry
+	Seen    int // sessions looked at that matched
+	cursor  uint32
+}
+
+// maxListed is how many slots a listing looks at in one turn.
+const maxListed = 256
+
+// Step is an order's Run: it looks at the next slots, and returns true after the last.
+func (l *Listing) Step(w *Worker) bool {
+	for range maxListed {
+		if l.cursor >= w.slots.used {
+			return true
+		}
+		if s := w.slots.at(l.cursor); s.state != free && s.state != dead {
+			l.add(w, s)
+		}
+		l.cursor++
+	}
+	return l.cursor >= w.slots.used
+}
+
+func (l *Listing) add(w *Worker, s *session) {
+	e := w.entry(s)
+	if l.Match != nil && !l.Match(&e) {
+		return
+	}
+	l.Seen++
+	if l.Max > 0 && len(l.Entries) >= l.Max {
+		return
+	}
+	w.askKernel(s, &e)
+	l.Entries = append(l.Entries, e)
+}
+
+// entry is what is known of a session without asking the kernel.
+func (w *Worker) entry(s *session) Entry {
+	e := Entry{
+		ID: s.id, Worker: w.ID, State: [...]string{"", "dialling", "relaying", "closing", "closing", ""}[s.state],
+		Frontend: w.frontend(s), Client: s.peer, Listen: w.listeners[s.listener].Name,
+		AgeMs: w.nowMs - s.beganMs, IdleMs: w.nowMs - s.lastMs,
+		ToBackend: s.half[toBackend].Bytes, ToClient: s.half[toClient].Bytes,
+		HeldBytes: s.half[toBackend].Held() + s.half[toClient].Held(),
+		Splicing:  [2]bool{s.half[toBackend].Splicing(), s.half[toClient].Splicing()},
+	}
+	if s.backend != backend.NoBackend {
+		e.Backend = w.snap.Backends[s.backend]
+	}
+	return e
+}
+
+func (w *Worker) askKernel(s *session, e *Entry) {
+	if fd := s.fd[client]; fd >= 0 {
+		e.ClientTCP, _ = w.k.TCPInfo(int(fd))
+	}
+	if fd := s.fd[server]; fd >= 0 && s.state != dialling {
+		e.BackendTCP, _ = w.k.TCPInfo(int(fd))
+		e.Source, _ = w.k.LocalAddr(int(fd))
+	}
+}
+
+// log hands a line to the access log; a full ring drops it and counts.
+func (w *Worker) log(s *session, start bool) {
+	wallMs := w.WallMs()
+	r := accesslog.Record{
+		Start: start, ID: s.id, Frontend: w.frontend(s).Name, Pool: w.frontend(s).Pool.Name,
+		Listen: w.listeners[s.listener].Name, Client: s.peer,
+		BeganUnixMs: wallMs - (w.nowMs - s.beganMs), DurationUs: (w.nowMs - s.beganMs) * 1000,
+		ToBackend: s.half[toBackend].Bytes, ToClient: s.half[toClient].Bytes,
+		Spliced: s.has(spliced), Reason: s.reason, Errno: sys.Errno(s.errno), Retries: s.retries, Worker: w.ID,
+	}
+	if s.backend != backend.NoBackend {
+		b := w.snap.Backends[s.backend]
+		r.Backend, r.BackendAddr = b.Name, b.Address
+		if s.has(established) {
+			r.ConnectUs = int64(s.connectUs)
+			r.Source, _ = w.k.LocalAddr(int(s.fd[server]))
+		}
+	}
+	if !w.Log.Put(&r) {
+		w.own.Add(stats.LogDropped, 1)
+	}
+}

@@ -1,0 +1,138 @@
+package worker
+
+import (
+	"runtime"
+	"sync/atomic"
+
+	"github.com/longsplice/longsplice/pkg/accesslog"
+	"github.com/longsplice/longsplice/pkg/backend"
+	"github.com/longsplice/longsplice/pkg/relay"
+	"github.com/longsplice/longsplice/pkg/stats"
+	"github.com/longsplice/longsplice/pkg/sys"
+	"github.com/longsplice/longsplice/pkg/timer"
+)
+
+// Limits is what all workers of a process may hold together.
+type Limits struct {
+	Max  int64        // sessions
+	Held atomic.Int64 // sessions
+	_    [48]byte
+}
+
+// Config is what a worker is made with; it stays for the worker's life.
+type Config struct {
+	ID          int
+	Kernel      sys.Kernel
+	Limits      *Limits
+	Pipes       *relay.PipeBudget
+	PipeBytes   int
+	BufferBytes int
+	MaxBlocks   int // buffers for stalled sinks
+	Mode        relay.Mode
+	CheckPipes  bool            // verify that pooled pipes are empty (tests, debugging)
+	Log         *accesslog.Ring // nil: off
+	LogStart    bool
+	WallMs      func() int64 // wall clock in ms, for the log
+	FirstID     uint64       // session ids count up from here
+}
+
+// Worker is one event loop. All fields but orders and wakefd belong to its thread.
+type Worker struct {
+	Config
+	k      sys.Kernel
+	epfd   int
+	wakefd int
+
+	snap      *backend.Snapshot
+	cursors   []backend.Cursor // by pool number
+	listeners []listener
+	paused    int // listeners whose accepting is paused
+
+	slots slab
+	wheel *timer.Wheel
+	mover relay.Mover
+	sheet *stats.Sheet
+	own   *stats.Row
+
+	nowNs, nowMs int64
+	skippedMs    int64 // time that did not count: the machine stood still
+	turns        uint32
+	publishedMs  int64
+
+	ready   queue // sessions with work left after their turn's budget
+	starved queue // sessions waiting for a block
+	fresh   freshList
+	dead    []uint32 // sessions that ended in this batch
+	freed   bool     // descriptors were closed since accepting was last looked at
+
+	nextID uint64
+	shed   shedding
+	stop   bool
+
+	orders  atomic.Pointer[Order]
+	pending *Order // orders taken and not finished
+
+	events [512]sys.Event
+}
+
+// New makes a worker; Close frees what it holds if it never runs.
+func New(c Config) (*Worker, error) {
+	w := &Worker{Config: c, k: c.Kernel, nextID: c.FirstID, sheet: stats.NewSheet(), dead: make([]uint32, 0, 1024)}
+	var errno sys.Errno
+	if w.epfd, errno = w.k.EpollCreate(); errno != 0 {
+		return nil, callError{"epoll_create1", errno}
+	}
+	if w.wakefd, errno = w.k.EventFD(); errno != 0 {
+		w.k.Close(w.epfd)
+		return nil, callError{"eventfd2", errno}
+	}
+	if errno = w.k.EpollAdd(w.epfd, w.wakefd, sys.EPOLLIN, token(0, 0, kindWake)); errno != 0 {
+		w.k.Close(w.epfd)
+		w.k.Close(w.wakefd)
+		return nil, callError{"epoll_ctl add", errno}
+	}
+	w.ready.mark, w.starved.mark = inReady, inStarved
+	w.readClock()
+	w.own = w.sheet.Row(stats.Own, 0)
+	w.wheel = timer.New(maxSlots, w.nowMs)
+	w.mover = relay.Mover{
+		K: w.k, Mode: c.Mode,
+		Pipes:  relay.NewPipes(w.k, c.PipeBytes, c.Pipes),
+		Blocks: relay.NewBlocks(c.BufferBytes, c.MaxBlocks),
+	}
+	w.mover.Pipes.Check = c.CheckPipes
+	return w, nil
+}
+
+// callError is a system call that failed while a worker was made.
+type callError struct {
+	call  string
+	errno sys.Errno
+}
+
+func (e callError) Error() string { return e.call + ": " + e.errno.Error() }
+func (e callError) Unwrap() error { return e.errno }
+
+// Sheet is the worker's counters, for readers.
+func (w *Worker) Sheet() *stats.Sheet { return w.sheet }
+
+// Run works on a thread of its own until an order ends it, and then closes everything it holds.
+func (w *Worker) Run() {
+	runtime.LockOSThread()
+	for !w.stop {
+		w.turn()
+	}
+	w.closeAll()
+	runtime.UnlockOSThread()
+}
+
+// closeAll ends what is left and gives every descriptor back but the listeners, which are the balancer's.
+func (w *Worker) closeAll() {
+	w.endAll(stats.Shutdown)
+	w.bury()
+	w.sheet.Publish()
+	w.finishOrders()
+	w.mover.Pipes.Close()
+	w.k.Close(w.wakefd)
+	w.k.Close(w.epfd)
+}
