@@ -35,8 +35,8 @@ var ladder = []rung{
 	{"pkg/ports", "pkg/flow", ""},
 	{"pkg/backend", "pkg/flow pkg/maglev pkg/sys", ""},
 	{"pkg/resolve", "pkg/backend pkg/config", ""},
-	{"pkg/health", "pkg/backend pkg/config", "github.com/coder/websocket"},
-	{"pkg/accesslog", "pkg/stats", ""},
+	{"pkg/health", "pkg/backend pkg/config pkg/sys", ""},
+	{"pkg/accesslog", "pkg/stats pkg/sys", ""},
 	{"pkg/worker", "pkg/sys pkg/relay pkg/ports pkg/backend pkg/flow pkg/timer pkg/stats pkg/accesslog", ""},
 	{"bpf", "", "github.com/cilium/ebpf"},
 	{
