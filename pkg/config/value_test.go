@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -163,9 +164,10 @@ func TestBalanceFactorFollowsHash(t *testing.T) {
 		{`hash = "client-prefix"`, 0},
 		{"hash = \"client\"\nbalance_factor = 1.5", 1.5},
 		{"balance_factor = 0", 0},
+		{"balance_factor = -0.0", 0},
 	} {
 		c := mustParse(t, frontend+"[[pool]]\nname = \"a\"\n"+tt.lines+"\n[[pool.backend]]\nname = \"b\"\naddress = \"b:1\"")
-		if got := c.Pools[0].BalanceFactor; got != tt.want {
+		if got := c.Pools[0].BalanceFactor; got != tt.want || math.Signbit(got) {
 			t.Errorf("%q: %v, want %v", tt.lines, got, tt.want)
 		}
 	}
