@@ -31,7 +31,7 @@ func TestBrokenFilesAreRefusedWithTheirLine(t *testing.T) {
 		{"key set twice", "a = 1\n\na = 2", "f:3: a: key 'a' has already been defined; the file has to be TOML: https://toml.io"},
 		{"unterminated string", "\nname = \"x\n", "f:2: name: strings cannot contain newlines; the file has to be TOML: https://toml.io"},
 
-		{"unknown section", "[proces]\n" + shortest, "f:1: proces: unknown key; did you mean `process`?"},
+		{"unknown section", "[relya]\n" + shortest, "f:1: relya: unknown key; did you mean `relay`?"},
 		{"unknown key, a near one", shortest + "max_session = 1", "f:5: frontend.chat.max_session: unknown key; did you mean `max_sessions`?"},
 		{"unknown key, its beginning", frontend + pool + "[[pool]]\nbalance = 1\nname=\"c\"\nbackend=[{name=\"d\", address=\"10.0.0.2:80\"}]", "f:10: pool.c.balance: unknown key; did you mean `balance_factor`?"},
 		{"unknown key, of another section", shortest + "weight = 1", "f:5: frontend.chat.weight: unknown key; it belongs in [[pool.backend]]"},

@@ -239,7 +239,7 @@ func (r *reader) subs(t *table, key, header string) []*table {
 		return nil
 	}
 	tables, isTables := v.raw.([]*table)
-	if empty, isArray := v.raw.([]value); !isTables && !(isArray && len(empty) == 0) {
+	if !isTables && !t.isEmpty(key) {
 		r.complain(t, key, "is "+typeName(v.raw)+", not an array of tables", "write [["+header+"]]")
 	}
 	return tables
