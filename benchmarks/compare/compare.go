@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,6 +71,16 @@ func Compare(ctx context.Context, cfg Config) (*Report, error) {
 	return rep, nil
 }
 
+// fdLimit is what a started program may open. Go raises this process's own soft limit to the hard one at start, but
+// gives children the original back.
+func fdLimit() int {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		return 1024
+	}
+	return int(min(l.Max, 1<<20))
+}
+
 // measure does one measurement; what goes wrong is left in run.Error.
 func (cfg Config) measure(ctx context.Context, sc Scenario, t Target, run *Run) {
 	dir, err := os.MkdirTemp("", "longsplice-bench-")
@@ -84,6 +95,7 @@ func (cfg Config) measure(ctx context.Context, sc Scenario, t Target, run *Run) 
 		return
 	}
 	defer backend.stop()
+	sc.Load = slices.Concat(sc.Load, sc.silentSteps(t, fdLimit()))
 	if t.program == "" {
 		run.Result, err = cfg.load(ctx, sc, addrs, 0)
 	} else {

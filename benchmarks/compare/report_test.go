@@ -147,3 +147,23 @@ func TestEveryTemplateOpensWithItsPurposeAndNamesEveryBackend(t *testing.T) {
 		}
 	}
 }
+
+func TestSilentSessionsFitTheFdLimit(t *testing.T) {
+	sc := &Scenario{Silent: 4000}
+	tests := []struct {
+		fds, limit int
+		want       []string
+	}{
+		{2, 20000, []string{"--sessions", "1000", "--sessions", "4000"}},
+		{6, 20000, []string{"--sessions", "1000", "--sessions", "3200"}},
+		{2, 1024, []string{"--sessions", "100", "--sessions", "200"}},
+	}
+	for _, tc := range tests {
+		if d := cmp.Diff(tc.want, sc.silentSteps(Target{fdsPerSession: tc.fds}, tc.limit)); d != "" {
+			t.Errorf("%d fds a session of %d: %s", tc.fds, tc.limit, d)
+		}
+	}
+	if got := (&Scenario{}).silentSteps(Target{}, 1); got != nil {
+		t.Errorf("a scenario without silent sessions got %q", got)
+	}
+}

@@ -19,17 +19,19 @@ type Target struct {
 	config  string   // template in peers; "": all on the command line
 	args    []string // {config} and {dir} are replaced
 	version []string // arguments that make the program print its version
+
+	fdsPerSession int // while silent; io.Copy keeps a pipe per direction
 }
 
 // Targets returns all of them, in the order of the tables. self is this program, longsplice the balancer's path.
 func Targets(self, longsplice string) []Target {
 	return []Target{
-		{Name: "direct", About: "no balancer: the client connects to the backends"},
-		{"longsplice", "longsplice, 1 worker", longsplice, "longsplice.cfg", []string{"run", "-c", "{config}"}, []string{"version"}},
-		{"haproxy", "HAProxy as shipped, splice-auto, 1 thread", "haproxy", "haproxy.cfg", []string{"-db", "-f", "{config}"}, []string{"-v"}},
-		{"haproxy-1m", "HAProxy with 1 MiB pipes", "haproxy", "haproxy-tuned.cfg", []string{"-db", "-f", "{config}"}, []string{"-v"}},
-		{"nginx", "nginx stream, 1 worker", "nginx", "nginx.cfg", []string{"-p", "{dir}", "-c", "{config}"}, []string{"-v"}},
-		{"iocopy", "the simplest Go proxy (io.Copy)", self, "", nil, nil},
+		{Name: "direct", About: "no balancer: the client connects to the backends", fdsPerSession: 1},
+		{"longsplice", "longsplice, 1 worker", longsplice, "longsplice.cfg", []string{"run", "-c", "{config}"}, []string{"version"}, 2},
+		{"haproxy", "HAProxy as shipped, splice-auto, 1 thread", "haproxy", "haproxy.cfg", []string{"-db", "-f", "{config}"}, []string{"-v"}, 2},
+		{"haproxy-1m", "HAProxy with 1 MiB pipes", "haproxy", "haproxy-tuned.cfg", []string{"-db", "-f", "{config}"}, []string{"-v"}, 2},
+		{"nginx", "nginx stream, 1 worker", "nginx", "nginx.cfg", []string{"-p", "{dir}", "-c", "{config}"}, []string{"-v"}, 2},
+		{"iocopy", "the simplest Go proxy (io.Copy)", self, "", nil, nil, 6},
 	}
 }
 

@@ -11,8 +11,11 @@ import (
 	"github.com/longsplice/longsplice/benchmarks/proc"
 )
 
-// settle is how long the target gets to finish its part of the opening before its memory is read.
-const settle = 200 * time.Millisecond
+// The target gets to finish its part of the opening before its memory is read: until it has used no CPU for quietFor.
+const (
+	quietFor  = 200 * time.Millisecond
+	quietTick = 10 * time.Millisecond // the resolution of a process's CPU time
+)
 
 // IdleConfig: silent sessions, opened in steps; memory is read at each step, CPU over the window at the last.
 type IdleConfig struct {
@@ -68,16 +71,38 @@ func (r *idleRun) growTo(n int) error {
 	if err != nil {
 		return err
 	}
-	if err := r.turnFor(settle); err != nil || r.cfg.PID == 0 {
+	if err != nil || r.cfg.PID == 0 {
 		return err
 	}
 	pids, err := proc.Tree(r.cfg.PID)
 	if err != nil {
 		return err
 	}
+	if err := r.settle(pids); err != nil {
+		return err
+	}
 	rss, err := proc.RSS(pids)
 	r.res.Memory = append(r.res.Memory, Footprint{Sessions: n, RSS: rss})
 	return err
+}
+
+// settle waits until the processes are quiet, or as long as patience lasts: some are never quite at rest.
+func (r *idleRun) settle(pids []int) error {
+	last, since := -1.0, r.now()
+	deadline := since + int64(r.cfg.Patience)
+	for r.now() < deadline && r.now()-since < int64(quietFor) {
+		cpu, err := proc.CPUSeconds(pids)
+		if err != nil {
+			return err
+		}
+		if cpu > last+quietTick.Seconds()/2 {
+			last, since = cpu, r.now()
+		}
+		if err := r.turnFor(quietTick); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wake proves that every session still works.
