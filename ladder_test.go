@@ -64,7 +64,7 @@ type ban struct{ places, packages string }
 
 var bans = []ban{
 	{"pkg/flow pkg/maglev pkg/timer pkg/stats pkg/relay pkg/ports pkg/backend pkg/worker", "unsafe syscall os/exec C"},
-	{"pkg/flow pkg/maglev pkg/timer pkg/relay pkg/worker", "fmt net log log/slog reflect"}, // pkg/sys also opens listeners: cold
+	{"pkg/flow pkg/timer pkg/relay pkg/worker", "fmt net log log/slog reflect"}, // pkg/sys opens listeners, pkg/maglev builds tables: cold
 }
 
 // listed is the part of `go list -json` that the ladder looks at.

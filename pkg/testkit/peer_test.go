@@ -39,7 +39,8 @@ func TestDirectCloseMatrix(t *testing.T) {
 		},
 		{
 			Script{Name: "RST that waits for a slow reader", Client: []Step{AwaitQueued(1), Pause(20 * time.Millisecond), ReadToEnd()}, Server: []Step{Send(1 << 20), ResetFlushed()}},
-			seen{1 << 20, EndReset, nil}, seen{},
+			seen{1 << 20, EndReset, nil},
+			seen{},
 		},
 		{
 			Script{Name: "RST before any data", Client: []Step{ReadToEnd()}, Server: []Step{Reset()}},
