@@ -30,8 +30,8 @@ func (k *Kernel) pattern(tag uint64, at int64, n int) []byte {
 // and checks them. It returns how many there were; End tells of a FIN or RST behind them.
 func (p *Peer) Read(n int) (got int) {
 	for got < n && p.End == Open && !p.Closed {
-		if p.s.in.atMark() && p.s.in.urg == waiting {
-			got += p.readUrgent()
+		if p.s.in.atMark() && p.s.in.urg == waiting && p.readUrgent() == 1 {
+			got++
 			continue
 		}
 		at := p.s.in.copied
@@ -49,8 +49,8 @@ func (p *Peer) Read(n int) (got int) {
 		if errno == sys.EAGAIN {
 			break
 		}
-		p.End = RST
-		if errno == 0 {
+		p.End = RST // also where Send took the error already and recv says 0
+		if p.s.eof {
 			p.End = FIN
 		}
 	}
@@ -63,8 +63,7 @@ func (p *Peer) readUrgent() int {
 	b := p.k.scratch[:1]
 	n, errno := p.s.recvUrgent(b)
 	p.k.note("peer_recv_oob", p.c.id, 1, n, errno)
-	if n == 0 { // ENOTCONN behind a RST: an ordinary recv passes it by
-		p.s.in.urg = urgentRead
+	if n == 0 { // ENOTCONN behind a RST: the ordinary recv that follows passes the byte by
 		return 0
 	}
 	p.take(at, b)
@@ -101,6 +100,16 @@ func skipHoles(holes []int64, at int64) int64 {
 	return at
 }
 
+// untilHole is how many of n bytes from a position on come before the next hole.
+func untilHole(holes []int64, at int64, n int) int {
+	for _, h := range holes {
+		if h > at {
+			return min(n, int(h-at))
+		}
+	}
+	return n
+}
+
 // take checks bytes that were read at a position of the peer's stream.
 func (p *Peer) take(at int64, b []byte) {
 	p.Received += int64(len(b))
@@ -124,13 +133,7 @@ func (p *Peer) differ(source *Peer, at int64, b []byte) (pos int64, why string) 
 	d := source.s.out
 	for len(b) > 0 {
 		pos = skipHoles(d.holes, at)
-		n := len(b)
-		for _, h := range d.holes {
-			if h > pos {
-				n = min(n, int(h-pos))
-				break
-			}
-		}
+		n := untilHole(d.holes, pos, len(b))
 		if pos+int64(n) > source.Sent {
 			return pos, "reads more than there is"
 		}
@@ -155,7 +158,7 @@ func (p *Peer) findSource() {
 		if o.source != nil {
 			continue
 		}
-		if _, why := p.differ(o, 0, p.early); why != "" {
+		if _, why := p.differEarly(o); why != "" {
 			continue
 		}
 		if found != nil {
@@ -170,9 +173,23 @@ func (p *Peer) findSource() {
 	Pair(p, found)
 }
 
+// differEarly is differ for all that was read before the source was known.
+func (p *Peer) differEarly(source *Peer) (pos int64, why string) {
+	for i := 0; i < len(p.early) && why == ""; {
+		at := skipHoles(p.s.in.holes, int64(i))
+		n := untilHole(p.s.in.holes, at, len(p.early)-i)
+		pos, why = p.differ(source, at, p.early[i:i+n])
+		i += n
+	}
+	return pos, why
+}
+
 func (p *Peer) checkEarly() {
-	if len(p.early) > 0 {
-		p.compare(0, p.early)
-		p.early = p.early[:0]
+	if pos, why := p.differEarly(p.source); why != "" {
+		p.k.violate("peer %d %s at %d of what peer %d has sent (%d bytes)", p.c.id, why, pos, p.source.c.id, p.source.Sent)
+	}
+	p.early = p.early[:0]
+	for i, at := range p.Urgent {
+		p.Urgent[i] = p.sourcePos(at)
 	}
 }

@@ -67,6 +67,9 @@ func (k *Kernel) release(fd int) {
 
 // get is the file behind fd; using a closed one is a violation.
 func (k *Kernel) get(fd int, call string) *file {
+	if k.fault(k.Faults.Meanwhile) {
+		k.Step()
+	}
 	if fd >= firstFD && fd < len(k.files) && k.files[fd].kind != closed {
 		return &k.files[fd]
 	}

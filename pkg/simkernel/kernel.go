@@ -23,6 +23,7 @@ type Faults struct {
 	FewEvents     int // EpollWait tells only some of what is ready
 	Interrupt     int // EpollWait is an empty turn (EINTR)
 	Shuffle       int // EpollWait does not begin with the oldest event
+	Meanwhile     int // calls before which the network takes a step: nothing stands still while a program works
 }
 
 // Options shape the simulated machine. The zero value of a field means its default.

@@ -107,6 +107,9 @@ func (p *Peer) Unread() int { return p.s.in.queued() }
 
 // ShutdownWrite sends FIN behind what was sent.
 func (p *Peer) ShutdownWrite() {
+	if p.s.state != established {
+		return
+	}
 	errno := p.k.shutdownWrite(p.s)
 	p.k.note("peer_shutdown", p.c.id, 0, 0, errno)
 	p.k.after(p.s)
@@ -132,11 +135,15 @@ func (p *Peer) close(name string, reset bool) {
 }
 
 // Swallowed is how many urgent bytes of this peer the worker's recv passed over without reading them, which is
-// always the worker's mistake; and how many its kernel did, because a second one came (never its mistake).
+// always the worker's mistake; and how many its kernel lost: because a second one came, or because it was not
+// read before a RST came.
 func (p *Peer) Swallowed() (byRecv, byKernel int) {
 	d := p.s.out
 	return d.lost, len(d.holes) - d.lost
 }
+
+// Missed is how many urgent bytes this peer could not read itself, for the same two reasons.
+func (p *Peer) Missed() int { return len(p.s.in.holes) }
 
 // Deliver carries at most n bytes of what the peer sent, or its FIN or RST, to the worker.
 func (p *Peer) Deliver(n int) { p.carry(p.s.out, n) }

@@ -64,7 +64,9 @@ func (s *socket) recv(p []byte) (n int, errno sys.Errno) {
 	if d.atMark() && d.queued() > 0 && len(p) > 0 {
 		if d.urg != urgentRead {
 			d.hole()
-			d.lost++
+			if s.state != done || s.eof { // else recvUrgent says ENOTCONN: there is no way to read it
+				d.lost++
+			}
 		}
 		d.advance(1)
 	}

@@ -48,11 +48,12 @@ func (k *Kernel) HasEnd(fd int) bool {
 	return s.eof || s.err != 0 || s.state == done
 }
 
-// SendSpace is what a send would take, and 0 where epoll would not call the socket writable (less than a third of
-// the buffer is free) or a send would fail.
+// SendSpace is what a send would take, and 0 where it would fail, where epoll would not call the socket writable (less
+// than a third of the buffer is free) and where the kernel owes an edge: a send found no room, or no memory, and an
+// acknowledgement that is still to come will tell.
 func (k *Kernel) SendSpace(fd int) int {
 	s := k.sock(fd)
-	if s.state != established || s.err != 0 || s.shutdown&sendShutdown != 0 || !s.out.writable() {
+	if s.state != established || s.err != 0 || s.shutdown&sendShutdown != 0 || s.noSpace || !s.out.writable() {
 		return 0
 	}
 	return s.out.room()
