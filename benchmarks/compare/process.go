@@ -30,6 +30,7 @@ type process struct {
 // start runs the program on one processor. Its standard error is kept for messages.
 func start(cpu int, argv []string, stdout *lockedBuffer) (*process, error) {
 	p := &process{cmd: exec.Command(argv[0], argv[1:]...), ended: make(chan struct{})}
+	p.cmd.WaitDelay = stopLimit // a child that keeps our pipe open does not hold up the end
 	p.cmd.Stderr = &p.errors
 	if stdout != nil {
 		p.cmd.Stdout = stdout

@@ -29,7 +29,7 @@ func Targets(self, longsplice string) []Target {
 		{Name: "direct", About: "no balancer: the client connects to the backends", fdsPerSession: 1},
 		{"longsplice", "longsplice, 1 worker", longsplice, "longsplice.cfg", []string{"run", "-c", "{config}"}, []string{"version"}, 2},
 		{"haproxy", "HAProxy as shipped, splice-auto, 1 thread", "haproxy", "haproxy.cfg", []string{"-db", "-f", "{config}"}, []string{"-v"}, 2},
-		{"haproxy-1m", "HAProxy with 1 MiB pipes", "haproxy", "haproxy-tuned.cfg", []string{"-db", "-f", "{config}"}, []string{"-v"}, 2},
+		{"haproxy-1m", "HAProxy tuned for bulk: always splicing, 1 MiB pipes", "haproxy", "haproxy-tuned.cfg", []string{"-db", "-f", "{config}"}, []string{"-v"}, 2},
 		{"nginx", "nginx stream, 1 worker", "nginx", "nginx.cfg", []string{"-p", "{dir}", "-c", "{config}"}, []string{"-v"}, 2},
 		{"iocopy", "the simplest Go proxy (io.Copy)", self, "", nil, nil, 6},
 	}

@@ -95,16 +95,17 @@ func TestWorkloadsAreSoundWithoutABalancer(t *testing.T) {
 func TestFaultyBalancersAreCaught(t *testing.T) {
 	faults := []struct {
 		name   string
-		breaks func(*[]byte)
+		breaks fault
 	}{
-		{"a flipped bit", func(p *[]byte) { (*p)[len(*p)/2] ^= 1 }},
-		{"a lost byte", func(p *[]byte) { *p = (*p)[1:] }},
-		{"a repeated byte", func(p *[]byte) { *p = append((*p)[:1:1], *p...) }},
+		{"a flipped bit", func(p []byte) ([]byte, bool) { p[len(p)/2] ^= 1; return p, true }},
+		{"a lost byte", func(p []byte) ([]byte, bool) { return p[1:], true }},
+		{"a repeated byte", func(p []byte) ([]byte, bool) { return append(p[:1:1], p...), true }},
+		{"an early end", func(p []byte) ([]byte, bool) { return p[:len(p)/2], false }},
 	}
 	for _, w := range workloads {
 		for _, f := range faults {
 			t.Run(w.name+", "+f.name, func(t *testing.T) {
-				res, err := w.run(faultyProxy(t, backend(t, w.mode), f.breaks))
+				res, err := w.run(faultyProxy(t, backend(t, w.mode), w.mode, f.breaks))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -138,7 +139,7 @@ func TestRefusedConnectionsAreFailedSessions(t *testing.T) {
 // A target that answers 20 ms late shows 20 ms at a rate it can hold, and the queueing at one that it cannot.
 func TestOpenLoopCountsFromTheSchedule(t *testing.T) {
 	const delay = 20 * time.Millisecond
-	to := faultyProxy(t, backend(t, serve.Echo), func(*[]byte) { time.Sleep(delay) })
+	to := faultyProxy(t, backend(t, serve.Echo), serve.Echo, func(p []byte) ([]byte, bool) { time.Sleep(delay); return p, true })
 	cfg := load.EchoConfig{Config: config(to), Sessions: 1, MessageBytes: 64, Rate: 200}
 	cfg.For = 500 * time.Millisecond
 	res, err := load.Echo(cfg)
@@ -171,13 +172,22 @@ func TestBadParametersAreRefused(t *testing.T) {
 	}
 }
 
-// faultyProxy relays both ways and lets breaks change every chunk, but for the first bytes of the client, which are the
-// preface of a bulk session.
-func faultyProxy(t *testing.T, to netip.AddrPort, breaks func(*[]byte)) netip.AddrPort {
+// fault changes a chunk on its way; false ends the stream after it.
+type fault func(chunk []byte) ([]byte, bool)
+
+func whole(chunk []byte) ([]byte, bool) { return chunk, true }
+
+// faultyProxy relays both ways and breaks the direction that carries the data: towards a sink, behind the preface, or
+// else towards the client.
+func faultyProxy(t *testing.T, to netip.AddrPort, mode serve.Mode, breaks fault) netip.AddrPort {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
+	}
+	up, down := whole, breaks
+	if mode == serve.Sink {
+		up, down = breaks, whole
 	}
 	var all sync.WaitGroup
 	t.Cleanup(func() { ln.Close(); all.Wait() })
@@ -192,27 +202,28 @@ func faultyProxy(t *testing.T, to netip.AddrPort, breaks func(*[]byte)) netip.Ad
 				client.Close()
 				continue
 			}
-			all.Go(func() { faultyHalf(server, client, serve.PrefaceBytes, breaks) })
-			all.Go(func() { faultyHalf(client, server, 0, breaks) })
+			all.Go(func() { faultyHalf(server, client, up, mode) })
+			all.Go(func() { faultyHalf(client, server, down, serve.Echo) })
 		}
 	})
 	return ln.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// faultyHalf copies src to dst, the first keep bytes as they are, and closes both at the end.
-func faultyHalf(dst, src net.Conn, keep int64, breaks func(*[]byte)) {
+// faultyHalf copies src to dst through breaks, but for a bulk session's preface, and closes both at the end.
+func faultyHalf(dst, src net.Conn, breaks fault, mode serve.Mode) {
 	defer dst.Close()
 	defer src.Close()
-	if _, err := io.CopyN(dst, src, keep); err != nil {
-		return
+	if mode != serve.Echo {
+		if _, err := io.CopyN(dst, src, serve.PrefaceBytes); err != nil {
+			return
+		}
 	}
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := src.Read(buf)
 		if n > 0 {
-			p := buf[:n:n]
-			breaks(&p)
-			if _, err := dst.Write(p); err != nil {
+			p, more := breaks(buf[:n:n])
+			if _, err := dst.Write(p); err != nil || !more {
 				return
 			}
 		}
