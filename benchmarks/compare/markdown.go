@@ -12,6 +12,9 @@ import (
 // reference is the target that ratios are taken against.
 const reference = "haproxy"
 
+// quiet is the share of a processor that other programs may use before the report warns.
+const quiet = 0.05
+
 // Markdown writes the report so that it reads well on a terminal too.
 func (r *Report) Markdown(w io.Writer) error {
 	var b strings.Builder
@@ -20,7 +23,7 @@ func (r *Report) Markdown(w io.Writer) error {
 	fmt.Fprintf(&b, "%s; %d x %s; %d MiB; %s. Balancer on processor %d, load and backend (%d addresses) on processor %d.\n",
 		m.Kernel, m.CPUs, m.CPU, m.MemoryMiB, m.Go, m.BalancerCPU, m.Backends, m.LoadCPU)
 	fmt.Fprintf(&b, "Median of %d interleaved rounds (lowest-highest); x = ratio to %s. CPU is user + system of the balancer's processes.\n", r.Rounds, reference)
-	b.WriteString("\n")
+	fmt.Fprintf(&b, "Others used %.0f %% of the balancer's processor (median over all measurements)%s.\n\n", 100*r.Foreign, noise(r.Foreign))
 	for _, t := range r.Targets {
 		fmt.Fprintf(&b, "- %s: %s", t.Name, t.About)
 		if t.Version != "" {
@@ -38,6 +41,13 @@ func (r *Report) Markdown(w io.Writer) error {
 	r.writeGoals(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func noise(foreign float64) string {
+	if foreign > quiet {
+		return ": too much to trust small differences"
+	}
+	return ""
 }
 
 func (r *Report) cells(t Table, sc Scenario) [][]string {

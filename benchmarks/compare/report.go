@@ -21,6 +21,7 @@ type Report struct {
 	Missing   map[string]string `json:"missing,omitempty"` // target: why
 	Scenarios []Table           `json:"scenarios"`
 	Goals     []Goal            `json:"goals,omitempty"`
+	Foreign   float64           `json:"foreign"` // share of the balancer's processor that others used, median over runs
 	Runs      []Run             `json:"runs"`
 
 	specs []Scenario
@@ -130,6 +131,23 @@ func (r *Report) finish() {
 		r.Scenarios = append(r.Scenarios, t)
 	}
 	r.Goals = goals(r)
+	r.Foreign = r.foreign()
+}
+
+// foreign: the balancer's processor was meant to be its own. Who shares it also batches more per wake-up, so that even
+// CPU per unit is not what it would be on a quiet machine. Kernel threads and interrupts count as others.
+func (r *Report) foreign() float64 {
+	var shares []float64
+	for _, run := range r.Runs {
+		if run.Result != nil && r.Machine.BalancerCPU < len(run.Result.CPU.Busy) && r.Machine.BalancerCPU != r.Machine.LoadCPU {
+			others := run.Result.CPU.Busy[r.Machine.BalancerCPU] - run.Result.CPU.Target
+			shares = append(shares, max(others, 0)/run.Result.Seconds)
+		}
+	}
+	if f := summarise(shares); f != nil {
+		return f.Median
+	}
+	return 0
 }
 
 func (r *Report) row(sc Scenario, target string) (row Row, any bool) {
