@@ -124,11 +124,24 @@ func (p *Peer) Close() { p.close("peer_close", false) }
 // Reset closes with a RST and throws away what is unsent.
 func (p *Peer) Reset() { p.close("peer_reset", true) }
 
+// Vanish takes the peer off the network without a word; the worker's kernel gives up with errno (ETIMEDOUT: keepalive
+// or TCP_USER_TIMEOUT).
+func (p *Peer) Vanish(errno sys.Errno) {
+	p.k.note("peer_vanish", p.c.id, 0, 0, errno)
+	p.Closed = true
+	p.s.orphan, p.s.state = true, done
+	p.s.in.rst, p.s.out.rst = false, false
+	if w := &p.c.worker; w.state == established {
+		w.err = errno
+		p.k.kill(w)
+	}
+}
+
 func (p *Peer) close(name string, reset bool) {
-	p.k.note(name, p.c.id, 0, 0, 0)
 	if p.Closed {
 		return
 	}
+	p.k.note(name, p.c.id, 0, 0, 0)
 	p.Closed = true
 	p.k.closeSocket(p.s, reset)
 	p.k.after(p.s)

@@ -40,7 +40,7 @@ func (x *script) settle() {
 		x.fake.Settle()
 		return
 	}
-	time.Sleep(2 * time.Millisecond)
+	time.Sleep(500 * time.Microsecond)
 }
 
 func (x *script) name(fd int) string {
@@ -112,6 +112,9 @@ func (x *script) unsent(fd int) {
 
 func (x *script) shut(fd int) {
 	x.log("shutdown %s %s", x.name(fd), sys.Name(x.k.ShutdownWrite(fd)))
+	if x.fake == nil && fd == x.a {
+		time.Sleep(50 * time.Millisecond) // the acknowledgement of a FIN may be delayed by 40 ms, and wakes
+	}
 	x.settle()
 }
 

@@ -16,22 +16,29 @@ const (
 	leak         bug = "forgets to close a descriptor"
 	closeTwice   bug = "closes a descriptor twice"
 	resetAtOnce  bug = "resets without waiting for what is unsent"
+	trustSplice  bug = "takes a splice of 0 for the end"
+	dirtyPipe    bug = "gives a pipe that holds bytes to the next session"
 	resetIsFIN   bug = "makes a FIN of a RST"
 	urgentInline bug = "passes the urgent byte on as an ordinary one"
 )
 
-// tiny is the smallest relay that is right, in copy mode: something to try the simulated kernel on.
+// tiny is the smallest relay that is right: something to try the simulated kernel on. Every second session splices
+// until it meets an urgent byte.
 type tiny struct {
 	k        *Kernel
 	bug      bug
 	ep, lfd  int
 	sessions []*tinySession
 	ev       [8]sys.Event
+	spare    []sys.Pipe // empty
 }
 
 type tinyHalf struct {
 	src, dst int
 	held     []byte
+	pipe     sys.Pipe // with piped bytes in it
+	piped    int
+	splices  bool
 	oob      bool // the one byte held is the urgent one
 	hup      bool
 	ended    bool // the source gave its last byte
@@ -49,10 +56,19 @@ type tinySession struct {
 }
 
 func (x *tiny) start(k *Kernel, b bug) {
-	*x = tiny{k: k, bug: b, sessions: x.sessions[:0]}
+	*x = tiny{k: k, bug: b, sessions: x.sessions[:0], spare: x.spare[:0]}
 	x.ep, _ = k.EpollCreate()
 	x.lfd = k.Listen(sys.Addr{Port: 80})
 	k.EpollAdd(x.ep, x.lfd, sys.EPOLLIN, 0)
+}
+
+// stop gives the spare pipes back.
+func (x *tiny) stop() {
+	for _, p := range x.spare {
+		x.k.Close(p.R)
+		x.k.Close(p.W)
+	}
+	x.spare = x.spare[:0]
 }
 
 func (x *tiny) turn() {
@@ -90,6 +106,7 @@ func (x *tiny) accept() {
 	s := &tinySession{id: uint64(len(x.sessions) + 1), fds: [2]int{fd, b}}
 	s.h[0] = tinyHalf{src: fd, dst: b}
 	s.h[1] = tinyHalf{src: b, dst: fd}
+	s.h[0].splices, s.h[1].splices = s.id%2 == 0, s.id%2 == 0
 	x.sessions = append(x.sessions, s)
 	if e := x.k.Connect(b, &tinyTo); e != 0 && e != sys.EINPROGRESS {
 		x.fail(s)
@@ -100,8 +117,21 @@ func (x *tiny) accept() {
 	x.k.EpollAdd(x.ep, b, in, s.id<<1|1)
 }
 
+// drop throws away what a half holds.
+func (x *tiny) drop(h *tinyHalf) {
+	if h.piped > 0 && x.bug == dirtyPipe {
+		x.spare = append(x.spare, h.pipe)
+	} else if h.piped > 0 {
+		x.k.Close(h.pipe.R)
+		x.k.Close(h.pipe.W)
+	}
+	h.held, h.piped = nil, 0
+}
+
 // fail ends a session at once, by RST.
 func (x *tiny) fail(s *tinySession) {
+	x.drop(&s.h[0])
+	x.drop(&s.h[1])
 	for i, fd := range s.fds {
 		if fd >= 0 {
 			x.k.Reset(fd)
@@ -124,10 +154,16 @@ func (x *tiny) event(s *tinySession, side int, mask uint32) {
 		x.move(s, 0)
 	}
 	s.dead[side] = s.dead[side] || mask&(sys.EPOLLERR|sys.EPOLLHUP) != 0
+	if mask&sys.EPOLLPRI != 0 {
+		s.h[side].splices = false
+	}
 	if !s.connected {
 		return
 	}
 	x.move(s, side)
+	if s.dead[side] && s.fds[side] >= 0 && s.h[side].over && !s.h[1-side].over {
+		x.sideFailed(s, s.fds[side]) // a RST behind the FIN: no read will tell
+	}
 	if x.bug != forgetSpace && s.fds[side] >= 0 {
 		x.move(s, 1-side)
 	}
@@ -137,7 +173,7 @@ func (x *tiny) event(s *tinySession, side int, mask uint32) {
 func (x *tiny) move(s *tinySession, side int) {
 	h := &s.h[side]
 	for !h.over && s.fds[1-side] >= 0 {
-		if len(h.held) > 0 && !x.flush(s, h) {
+		if h.holds() && !x.flush(s, h) {
 			return
 		}
 		if h.ended {
@@ -150,8 +186,13 @@ func (x *tiny) move(s *tinySession, side int) {
 	}
 }
 
+func (h *tinyHalf) holds() bool { return len(h.held) > 0 || h.piped > 0 }
+
 // flush writes what is held; false: not all of it.
 func (x *tiny) flush(s *tinySession, h *tinyHalf) bool {
+	if h.piped > 0 {
+		return x.flushPipe(s, h)
+	}
 	flags := 0
 	if h.oob && x.bug != urgentInline {
 		flags = sys.MSG_OOB
@@ -178,8 +219,48 @@ func (x *tiny) flush(s *tinySession, h *tinyHalf) bool {
 	return true
 }
 
+func (x *tiny) flushPipe(s *tinySession, h *tinyHalf) bool {
+	n, e := x.k.Splice(h.pipe.R, h.dst, h.piped)
+	if e != 0 && e != sys.EAGAIN {
+		x.sinkFailed(s, h)
+		return false
+	}
+	h.piped -= n
+	if h.piped == 0 {
+		x.spare = append(x.spare, h.pipe)
+	}
+	return h.piped == 0
+}
+
+// fill splices into a pipe; false: recv must say what there is.
+func (x *tiny) fill(h *tinyHalf) bool {
+	if len(x.spare) == 0 {
+		p, e := x.k.Pipe(8192)
+		if e != 0 {
+			return false
+		}
+		x.spare = append(x.spare, p)
+	}
+	p := x.spare[len(x.spare)-1]
+	n, e := x.k.Splice(h.src, p.W, 1<<20)
+	if e == 0 && n == 0 && x.bug == trustSplice {
+		h.ended = true
+		return true
+	}
+	if e != 0 || n == 0 {
+		h.broken = h.broken || e != 0 && e != sys.EAGAIN // splice took the error
+		return false
+	}
+	x.spare = x.spare[:len(x.spare)-1]
+	h.pipe, h.piped = p, n
+	return true
+}
+
 // read takes more from the source; false: there is nothing to go on with.
 func (x *tiny) read(s *tinySession, h *tinyHalf) bool {
+	if h.splices && x.fill(h) {
+		return true
+	}
 	b := make([]byte, 200)
 	if x.bug != blindRecv {
 		if n, _ := x.k.Unread(h.src); n == 0 {
@@ -246,7 +327,8 @@ func (x *tiny) finish(s *tinySession, h *tinyHalf) {
 
 // sinkFailed ends a half whose sink was reset; what the sink had sent before is still to be read.
 func (x *tiny) sinkFailed(s *tinySession, h *tinyHalf) {
-	h.over, h.held = true, nil
+	x.drop(h)
+	h.over = true
 	side := 0
 	if s.fds[1] == h.dst {
 		side = 1
@@ -267,6 +349,7 @@ func (x *tiny) sideFailed(s *tinySession, fd int) {
 			x.k.Reset(fd)
 			s.fds[i] = -1
 			s.h[1-i].over = true
+			x.drop(&s.h[1-i])
 			s.resetting = x.bug != resetIsFIN
 			if x.bug == resetIsFIN && s.fds[1-i] >= 0 {
 				x.k.Close(s.fds[1-i])
@@ -286,7 +369,7 @@ func (x *tiny) reset(s *tinySession) {
 			return
 		}
 		h := &s.h[1-i]
-		if len(h.held) > 0 && !x.flush(s, h) && x.bug != resetAtOnce {
+		if h.holds() && !x.flush(s, h) && x.bug != resetAtOnce {
 			continue
 		}
 		if !s.resetting || s.fds[i] < 0 {
