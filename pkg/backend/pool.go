@@ -2,6 +2,9 @@ package backend
 
 import (
 	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/longsplice/longsplice/pkg/maglev"
@@ -39,7 +42,10 @@ type Member struct {
 type PoolLive struct {
 	Sessions atomic.Int64 // of all members
 	Panic    atomic.Bool  // health is ignored: too few are healthy
-	_        [48]byte
+
+	ejecting   atomic.Bool // a worker is deciding about an ejection
+	refreshing sync.Mutex  // one Refresh at a time, or one that saw less could write last
+	_          [40]byte
 }
 
 // PoolOptions are a pool's settings.
@@ -69,7 +75,7 @@ type Pool struct {
 
 // tier is the members of one rank; backups are used when no primary is to be had.
 type tier struct {
-	members  []Member
+	members  []Member // by name
 	table    *maglev.Table
 	sequence []uint16     // round robin: members in weighted, interleaved order
 	weight   int64        // of all members
@@ -88,6 +94,7 @@ func NewPool(o PoolOptions, members []Member, live *PoolLive) (*Pool, error) {
 		t.members = append(t.members, m)
 	}
 	for _, t := range []*tier{&p.primary, &p.backup} {
+		slices.SortFunc(t.members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
 		if err := t.build(o); err != nil {
 			return nil, fmt.Errorf("build pool %s: %w", o.Name, err)
 		}
@@ -151,11 +158,22 @@ func gcd(a, b int64) int64 {
 }
 
 // Eject puts a backend aside if its failures reached the pool's limit and not too many are aside already.
-// At least one backend of several may be ejected whatever the share says.
+// At least one backend of several may be ejected whatever the share says. Workers may call it at the same time: while
+// one decides the others do nothing, and the next failure asks again.
 func (p *Pool) Eject(b *Backend, failures, nowMs int64) bool {
-	if p.EjectAfter == 0 || failures < p.EjectAfter || b.Ejected(nowMs) {
+	if p.EjectAfter == 0 || failures < p.EjectAfter || !p.Live.ejecting.CompareAndSwap(false, true) {
 		return false
 	}
+	may := !b.Ejected(nowMs) && p.mayEject(nowMs)
+	if may {
+		b.eject(nowMs + p.EjectForMs)
+	}
+	p.Live.ejecting.Store(false)
+	return may
+}
+
+// mayEject tells whether fewer are ejected than the share allows.
+func (p *Pool) mayEject(nowMs int64) bool {
 	ejected := 0
 	for _, m := range p.Members {
 		if m.Ejected(nowMs) {
@@ -166,16 +184,15 @@ func (p *Pool) Eject(b *Backend, failures, nowMs int64) bool {
 	if allowed == 0 && p.MaxEjected > 0 && len(p.Members) > 1 {
 		allowed = 1
 	}
-	if ejected >= allowed {
-		return false
-	}
-	b.eject(nowMs + p.EjectForMs)
-	return true
+	return ejected < allowed
 }
 
 // Refresh recomputes what follows from the members' health: whether the pool is in panic, and the weight among which
-// bounded load shares the sessions out. The control side calls it when health has changed or an ejection has ended.
+// bounded load shares the sessions out. The control side calls it when health has changed or an ejection has ended,
+// from any goroutine.
 func (p *Pool) Refresh(nowMs int64) {
+	p.Live.refreshing.Lock()
+	defer p.Live.refreshing.Unlock()
 	configured, healthy := 0, 0
 	for _, t := range []*tier{&p.primary, &p.backup} {
 		usable := int64(0)
