@@ -13,7 +13,7 @@ import (
 
 // The target gets to finish its part of the opening before its memory is read: until it has used no CPU for quietFor.
 const (
-	quietFor  = 200 * time.Millisecond
+	quietFor  = 500 * time.Millisecond
 	quietTick = 10 * time.Millisecond // the resolution of a process's CPU time
 )
 
