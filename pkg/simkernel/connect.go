@@ -11,7 +11,6 @@ type conn struct {
 	toWorker   stream
 	connecting bool // the answer to a connect is on its way
 	answer     Answer
-	to         sys.Sockaddr
 	remote     sys.Addr // the other end's address, for accepted connections
 	peer       Peer
 }
@@ -35,7 +34,7 @@ func (k *Kernel) newConn() *conn {
 			d.frag = 32768 // SKB_FRAG_PAGE_ORDER 3: a pipe slot may hold more than a page
 		}
 	}
-	c.connecting, c.answer, c.to, c.remote = false, Answer{}, sys.Sockaddr{}, sys.Addr{}
+	c.connecting, c.answer, c.remote = false, Answer{}, sys.Addr{}
 	c.peer.reset(k, c)
 	return c
 }
@@ -194,7 +193,7 @@ func (k *Kernel) connect(s *socket, to *sys.Sockaddr) sys.Errno {
 		return a.Now
 	}
 	c := s.conn
-	c.to, c.answer, c.peer.To = *to, a, *to
+	c.answer, c.peer.To = a, *to
 	s.local = a.Local
 	if s.local == (sys.Addr{}) && to.Family() != sys.AF_UNIX {
 		k.port++

@@ -7,7 +7,7 @@
 // a step puts a part of it into the receiver's queue, which also acknowledges it. FIN and RST travel the same way.
 //
 // The semantics follow net/ipv4/tcp.c, tcp_input.c, tcp_output.c, fs/eventpoll.c, fs/splice.c and fs/pipe.c of
-// Linux 6.18; each function names the one it copies. They were not copied from memory alone: the package's tests
+// Linux 6.18; each function names the one it copies. The package's tests
 // run the same scripts against real loopback sockets and compare the transcripts.
 //
 // What is left out: segments that are lost or overtake each other (TCP repairs that), SO_OOBINLINE,

@@ -154,3 +154,67 @@ func TestOptionsAreRemembered(t *testing.T) {
 		t.Error("options outlive their descriptor")
 	}
 }
+
+// What follows differs by buffer sizes or delayed acknowledgements on a real machine, so it is tested here alone.
+
+func TestRoomIsAnEdgeOnceAThirdIsFree(t *testing.T) {
+	k, p, fd := pair(Options{MinBuffer: 300, MaxBuffer: 300})
+	ep, _ := k.EpollCreate()
+	k.EpollAdd(ep, fd, allEvents, 1)
+	k.Send(fd, make([]byte, 300), 0)
+	k.Send(fd, make([]byte, 1), 0)
+	if k.PendingEvents() != 0 || k.SendSpace(fd) != 0 {
+		t.Error("a full buffer is writable")
+	}
+	p.Fetch(99)
+	if k.PendingEvents() != 0 || k.SendSpace(fd) != 0 {
+		t.Error("99 of 300 free bytes are an edge")
+	}
+	if n, e := k.Send(fd, make([]byte, 300), 0); n != 99 || e != 0 {
+		t.Errorf("a send took %d, %v: it may use what epoll does not tell", n, e)
+	}
+	p.Fetch(99)
+	p.Fetch(1)
+	if k.PendingEvents() != 1 || k.SendSpace(fd) != 100 {
+		t.Errorf("%d free bytes, %d events", k.SendSpace(fd), k.PendingEvents())
+	}
+}
+
+func TestAcknowledgedFINIsAnEdge(t *testing.T) {
+	k, _, fd := pair(Options{})
+	ep, _ := k.EpollCreate()
+	k.EpollAdd(ep, fd, allEvents, 1)
+	var ev [1]sys.Event
+	k.EpollWait(ep, ev[:], 0)
+	k.ShutdownWrite(fd)
+	for what, n := range [...]int{1, 1, 0} { // shutdown itself, the acknowledgement, nothing
+		if got, _ := k.EpollWait(ep, ev[:], 0); got != n {
+			t.Errorf("wait %d tells %d events", what, got)
+		}
+		k.Settle()
+	}
+}
+
+func TestSwallowedUrgentBytesAreCounted(t *testing.T) {
+	b := make([]byte, 10)
+	for name, c := range map[string]struct {
+		run              func(k *Kernel, p *Peer, fd int)
+		byRecv, byKernel int
+	}{
+		"read in time":       {func(k *Kernel, p *Peer, fd int) { k.Recv(fd, b, sys.MSG_OOB); k.Recv(fd, b, 0) }, 0, 0},
+		"recv at the mark":   {func(k *Kernel, p *Peer, fd int) { k.Recv(fd, b, 0) }, 1, 0},
+		"a second one":       {func(k *Kernel, p *Peer, fd int) { p.SendUrgent(); k.Settle() }, 0, 1},
+		"read, and a second": {func(k *Kernel, p *Peer, fd int) { k.Recv(fd, b, sys.MSG_OOB); p.SendUrgent(); k.Settle() }, 0, 0},
+		"behind a RST":       {func(k *Kernel, p *Peer, fd int) { p.Reset(); k.Settle(); k.Recv(fd, b, 0) }, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, p, fd := pair(Options{})
+			p.SendUrgent()
+			k.Settle()
+			c.run(k, p, fd)
+			if r, ke := p.Swallowed(); r != c.byRecv || ke != c.byKernel {
+				t.Errorf("by recv %d, by the kernel %d", r, ke)
+			}
+		})
+	}
+}
