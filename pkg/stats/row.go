@@ -44,6 +44,8 @@ const (
 	PausedNs // accepting paused for want of room (sessions_limit)
 	PausedNoFDsNs
 	LogDropped
+	LiveSessions    // a gauge
+	ListenersPaused // a gauge
 	TurnBase
 	WorkerWidth = TurnBase + len(TurnBounds) + 2
 )

@@ -115,3 +115,11 @@ func (c *Copy) Value(k Kind, number, counter int) uint64 {
 	}
 	return c[k][number][counter]
 }
+
+// BackendRow is a copy's row of a backend; nil if it has none.
+func (c *Copy) BackendRow(number int) []uint64 {
+	if number >= len(c[Backend]) {
+		return nil
+	}
+	return c[Backend][number]
+}

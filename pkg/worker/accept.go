@@ -51,7 +51,9 @@ func (w *Worker) accept(index uint32) bool {
 	if l.cause != notPaused {
 		return false // paused earlier in this batch
 	}
-	if l.batch = min(2*l.batch, maxAccepts); l.turn != w.turns-1 {
+	if l.turn == w.turns-1 {
+		l.batch = min(2*l.batch, maxAccepts)
+	} else {
 		l.batch = 1
 	}
 	l.turn = w.turns

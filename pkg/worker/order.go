@@ -117,7 +117,7 @@ func (w *Worker) Adopt(s *backend.Snapshot) {
 
 // Listen begins to accept from a listener; its frontend is in the snapshot.
 func (w *Worker) Listen(l Listener) {
-	w.listeners = append(w.listeners, listener{Listener: l})
+	w.listeners = append(w.listeners, listener{Listener: l, batch: 1})
 	w.watchListener(&w.listeners[len(w.listeners)-1], uint32(len(w.listeners)-1))
 }
 

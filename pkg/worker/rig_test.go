@@ -82,7 +82,7 @@ func newRig(t testing.TB, snap *backend.Snapshot, change func(*Config)) *rig {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		w.Run()
+		w.Run(Pin{})
 	}()
 	stopped := false
 	r := &rig{Worker: w, addr: addr.String()}

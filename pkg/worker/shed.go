@@ -10,6 +10,7 @@ type Shedding struct {
 	Reason  stats.Reason
 	Backend backend.Number // only the sessions of this one; NoBackend: all
 	OverMs  int64
+	Part    int64 // one of so many sessions; 0: all
 }
 
 // shedding is one of them under way.
@@ -28,6 +29,9 @@ func (w *Worker) Shed(s Shedding) {
 		if w.shed.takes(w.slots.at(slot)) {
 			w.shed.total++
 		}
+	}
+	if s.Part > 0 {
+		w.shed.total = (w.shed.total + s.Part - 1) / s.Part
 	}
 }
 

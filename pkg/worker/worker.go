@@ -116,14 +116,26 @@ func (e callError) Unwrap() error { return e.errno }
 // Sheet is the worker's counters, for readers.
 func (w *Worker) Sheet() *stats.Sheet { return w.sheet }
 
-// Run works on a thread of its own until an order ends it, and then closes everything it holds.
-func (w *Worker) Run() {
+// Pin says whether a worker's thread is bound to a CPU.
+type Pin struct {
+	CPU int
+	On  bool
+}
+
+// Run works on a thread of its own until an order ends it, and then closes everything it holds. The thread ends with
+// it if it was pinned.
+func (w *Worker) Run(p Pin) {
 	runtime.LockOSThread()
+	if p.On {
+		_ = sys.PinThread(p.CPU) // a CPU that went away: the scheduler's choice will do
+	}
 	for !w.stop {
 		w.turn()
 	}
 	w.closeAll()
-	runtime.UnlockOSThread()
+	if !p.On {
+		runtime.UnlockOSThread()
+	}
 }
 
 // closeAll ends what is left and gives every descriptor back but the listeners, which are the balancer's.

@@ -1,0 +1,105 @@
+package balancer
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// hub passes events on: to the process log, to subscribers and to a short memory. An event of one name and subject is
+// passed on at most once in quietFor; what was kept back is counted in the next.
+type hub struct {
+	mu          sync.Mutex
+	log         func(Event)
+	recent      []Event
+	subscribers map[chan Event]bool
+	last        map[[2]string]*muted
+	now         func() time.Time
+}
+
+type muted struct {
+	at         time.Time
+	suppressed int
+}
+
+const (
+	quietFor     = 10 * time.Second
+	recentEvents = 200
+	eventBuffer  = 64
+)
+
+func newHub(log func(Event)) *hub {
+	if log == nil {
+		log = func(Event) {}
+	}
+	return &hub{log: log, subscribers: map[chan Event]bool{}, last: map[[2]string]*muted{}, now: time.Now}
+}
+
+// emit passes an event on, unless one like it was passed on a moment ago.
+func (h *hub) emit(e Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e.Time = h.now()
+	key := [2]string{e.Name, e.Subject}
+	m := h.last[key]
+	if m == nil {
+		h.forgetOld(e.Time)
+		m = &muted{}
+		h.last[key] = m
+	} else if e.Time.Sub(m.at) < quietFor {
+		m.suppressed++
+		return
+	}
+	e.Suppressed = m.suppressed
+	m.at, m.suppressed = e.Time, 0
+	h.recent = append(h.recent, e)
+	if len(h.recent) > recentEvents {
+		h.recent = append(h.recent[:0:0], h.recent[1:]...)
+	}
+	h.log(e)
+	for s := range h.subscribers {
+		select {
+		case s <- e:
+		default: // a slow reader loses events, it holds nobody up
+		}
+	}
+}
+
+// forgetOld keeps the memory of subjects small.
+func (h *hub) forgetOld(now time.Time) {
+	for key, m := range h.last {
+		if now.Sub(m.at) >= quietFor && m.suppressed == 0 {
+			delete(h.last, key)
+		}
+	}
+}
+
+// subscribe returns a channel that is closed when ctx ends.
+func (h *hub) subscribe(ctx context.Context) <-chan Event {
+	c := make(chan Event, eventBuffer)
+	h.mu.Lock()
+	h.subscribers[c] = true
+	h.mu.Unlock()
+	context.AfterFunc(ctx, func() {
+		h.mu.Lock()
+		delete(h.subscribers, c)
+		close(c)
+		h.mu.Unlock()
+	})
+	return c
+}
+
+func (h *hub) list() []Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]Event(nil), h.recent...)
+}
+
+// Emit tells everybody who listens of an event.
+func (b *Balancer) Emit(e Event) { b.events.emit(e) }
+
+// Subscribe returns events from now on, until ctx ends. A reader that is too slow loses some.
+func (b *Balancer) Subscribe(ctx context.Context) <-chan Event { return b.events.subscribe(ctx) }
+
+// Recent returns the last events, oldest first.
+func (b *Balancer) Recent() []Event { return b.events.list() }
