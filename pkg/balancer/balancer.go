@@ -70,7 +70,6 @@ type Balancer struct {
 	snap     atomic.Pointer[backend.Snapshot]
 	draining atomic.Bool
 	ready    atomic.Bool
-	peak     atomic.Int64
 	stopNow  chan struct{}
 	stopOnce sync.Once
 	cancel   context.CancelFunc // ends everything beside the workers

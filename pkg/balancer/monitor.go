@@ -164,9 +164,6 @@ func (b *Balancer) monitorPanic(p *backend.Pool) {
 // monitorResources sees shortages.
 func (b *Balancer) monitorResources() {
 	held := b.held.Held.Load()
-	if held > b.peak.Load() {
-		b.peak.Store(held)
-	}
 	if sum := b.sum(); sum.Value(stats.Own, 0, stats.ListenersPaused) > 0 {
 		b.Emit(Event{Name: "accept_paused", Level: "warn", Message: fmt.Sprintf("%d of %d sessions are held; new connections wait in the kernel's queue. %s", held, b.limits.sessions, b.limits.bindsFirst)})
 	}

@@ -18,7 +18,7 @@ func (b *Balancer) Status() Status {
 		Name: b.node(), Version: b.Build.Version, Commit: b.Build.Commit, Go: runtime.Version(), PID: os.Getpid(),
 		Started: b.started, UptimeS: time.Since(b.started).Seconds(), Workers: b.workerCount,
 		Ready: b.ready.Load() && !b.draining.Load(), Draining: b.draining.Load(),
-		Sessions:   Gauge{Held: held, Limit: b.limits.sessions, Peak: max(b.peak.Load(), held)},
+		Sessions:   Gauge{Held: held, Limit: b.limits.sessions, Peak: b.held.Peak.Load()},
 		BindsFirst: b.limits.bindsFirst, Limits: slices.Clone(b.limits.all),
 		FDs: Gauge{Held: b.openFDs(held), Limit: b.limits.fds}, Pipes: b.pipeStatus(),
 		Kernel: sys.Release(), Generation: b.snap.Load().Generation,

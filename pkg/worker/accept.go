@@ -90,7 +90,7 @@ func (w *Worker) room(l *listener) bool {
 		w.pause(l, frontendFull)
 		return false
 	}
-	if w.Limits.Held.Add(1) <= w.Limits.Max || w.evict() {
+	if w.Limits.take() || w.evict() {
 		return true
 	}
 	w.Limits.Held.Add(-1)

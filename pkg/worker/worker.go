@@ -16,7 +16,20 @@ import (
 type Limits struct {
 	Max  int64        // sessions
 	Held atomic.Int64 // sessions
-	_    [48]byte
+	Peak atomic.Int64 // the most that were held; two workers at once may miss one
+	_    [40]byte
+}
+
+// take reserves a place.
+func (l *Limits) take() bool {
+	n := l.Held.Add(1)
+	if n > l.Max {
+		return false
+	}
+	if n > l.Peak.Load() {
+		l.Peak.Store(n)
+	}
+	return true
 }
 
 // Config is what a worker is made with; it stays for the worker's life.
