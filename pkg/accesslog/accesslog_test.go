@@ -70,8 +70,8 @@ func TestLine(t *testing.T) {
 		want   func(*line)
 	}{
 		{"a session that ended", func(*Record) {}, func(*line) {}},
-		{"the start of a session", func(r *Record) { r.Start, r.Reason, r.DurationUs = true, stats.None, 0 },
-			func(l *line) { l.Time, l.Reason, l.DurationS = l.Began, "", 0 }},
+		{"the start of a session", func(r *Record) { r.Start, r.Reason, r.DurationUs = true, stats.None, 2e6 },
+			func(l *line) { l.Time, l.Reason, l.DurationS = l.Began, "", 2 }},
 		{"no backend was reached", func(r *Record) { r.Backend, r.BackendAddr, r.Source, r.Errno = "", "", sys.Addr{}, 0 },
 			func(l *line) { l.Backend, l.BackendAddr, l.Source, l.Errno = "", "", "", "" }},
 		{"a client of a unix socket", func(r *Record) { r.Client, r.Spliced = sys.Addr{}, false },

@@ -179,8 +179,27 @@ func TestBoundedLoadLetsUnboundHashesPileUp(t *testing.T) {
 	}
 }
 
+// Where all but one hold their share the hash finds the one, however long the way.
+func TestBoundedLoadFindsWhoHasRoom(t *testing.T) {
+	p := newPool(t, PoolOptions{BalanceFactor: 1}, alike(300)...)
+	for i := range p.Members {
+		for range 10 {
+			p.Members[i].Acquire(0)
+		}
+	}
+	p.Members[123].Release()
+	for i := range 1000 {
+		if got := nameOf(p.Pick(&Cursor{}, hash(i), now, NoBackend)); got != "b123" {
+			t.Fatalf("hash %d goes to %s, want b123: the others hold what is theirs", i, got)
+		}
+	}
+}
+
 func TestBoundedLoadSharesAmongThoseThatAreWell(t *testing.T) {
-	p := described(t, PoolOptions{BalanceFactor: 1.25}, "abc-d!")
+	p := described(t, PoolOptions{BalanceFactor: 1.25}, "abc-d!e^f0")
+	if got := p.primary.usable.Load(); got != 2 {
+		t.Errorf("usable weight %d, want that of a and b", got)
+	}
 	for i := range 1000 {
 		p.Pick(&Cursor{}, hash(i%10), now, NoBackend).Acquire(0)
 	}
@@ -245,6 +264,21 @@ func TestRoundRobinSkipsWhoTakesNone(t *testing.T) {
 	for _, m := range p.Members[down:] {
 		if got := m.Sessions(); got < picks*4/10 || got > picks*6/10 {
 			t.Errorf("%s got %d of %d, want about half", m.Name, got, picks)
+		}
+	}
+}
+
+// Who comes behind a member that is down does not get its turns, too.
+func TestRoundRobinGivesTheTurnsOfWhoIsDownToAll(t *testing.T) {
+	p := described(t, PoolOptions{Algorithm: RoundRobin}, "ab-cdef-g")
+	var c Cursor
+	got := map[string]int{}
+	for range 500 {
+		got[nameOf(p.Pick(&c, 0, now, NoBackend))]++
+	}
+	for name, n := range got {
+		if n != 100 {
+			t.Errorf("%s came up %d times of 500, want 100", name, n)
 		}
 	}
 }

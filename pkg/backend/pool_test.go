@@ -278,18 +278,25 @@ func together(n int, f func(i int) bool) (count int) {
 
 // Checks of several backends end at the same time; the last Refresh sees them all.
 func TestRefreshSeesAllOfSeveralChanges(t *testing.T) {
-	const n, rounds = 8, 2000
-	p := newPool(t, PoolOptions{BalanceFactor: 1.25}, alike(n)...)
+	const checks, each, rounds = 8, 50, 2000
+	p := newPool(t, PoolOptions{BalanceFactor: 1.25}, alike(checks*each)...)
 	for round := range rounds {
-		to := []Health{Unhealthy, Healthy}[round%2]
-		together(n, func(i int) bool {
-			p.Members[i].SetHealth(to)
+		to, usable := Unhealthy, int64(1)
+		if round%2 == 1 {
+			to, usable = Healthy, checks*each
+		}
+		together(checks, func(i int) bool {
+			for _, m := range p.Members[i*each : (i+1)*each] {
+				m.SetHealth(to)
+			}
 			p.Refresh(now)
 			return true
 		})
-		usable, panicking := p.primary.usable.Load(), p.Live.Panic.Load()
-		if to == Healthy && (usable != n || panicking) || to == Unhealthy && (usable != 1 || !panicking) {
-			t.Fatalf("round %d: all have health %d, usable weight %d, panic %v", round, to, usable, panicking)
+		if got := p.primary.usable.Load(); got != usable {
+			t.Fatalf("round %d: all have health %d, usable weight %d, want %d", round, to, got, usable)
+		}
+		if panicking := p.Live.Panic.Load(); panicking != (to == Unhealthy) {
+			t.Fatalf("round %d: all have health %d, panic %v", round, to, panicking)
 		}
 	}
 }
