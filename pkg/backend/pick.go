@@ -10,6 +10,11 @@ type Cursor struct{ next uint32 }
 // algorithm is a function of hash and the members' state alone, the same on every worker and box.
 func (p *Pool) Pick(c *Cursor, hash uint64, nowMs int64, avoid Number) *Member {
 	q := query{hash: hash, nowMs: nowMs, avoid: avoid, sessions: p.Live.Sessions.Load(), panicking: p.Live.Panic.Load()}
+	if t := &p.primary; p.Algorithm == Maglev && t.weight != 0 { // nearly always the end of it; a third faster than by calls
+		if m := &t.members[t.table.Lookup(hash)]; q.takes(m) && !t.overShare(m, &q) {
+			return m
+		}
+	}
 	if m := p.pick(c, &q); m != nil {
 		return m
 	}
