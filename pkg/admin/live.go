@@ -151,7 +151,7 @@ type point [7]float64
 
 // since is what happened from one sum to the next; all 0 for the first.
 func (t totals) since(before totals) point {
-	p := point{float64(t.at.UnixMilli()) / 1e3, float64(t.held)}
+	p := point{unixSeconds(t.at), float64(t.held)}
 	seconds := t.at.Sub(before.at).Seconds()
 	if before.at.IsZero() || seconds <= 0 {
 		return p
@@ -189,8 +189,9 @@ func (s *Server) watch(q request, w http.ResponseWriter, r *http.Request) *probl
 	history, looks := s.live.join()
 	defer s.live.leave(looks)
 	first := s.live.look(time.Now())
+	first.point = sumOf(first.at, first.frontends).since(totals{})
 	if len(history) > 0 {
-		first.point = history[len(history)-1]
+		first.point = history[len(history)-1] // has rates
 	}
 	if st.send("history", history) != nil || st.send("tick", first.tick(want, q.sees())) != nil {
 		return nil

@@ -145,7 +145,7 @@ func (e emitter) process(st *balancer.Status) {
 	e.gauge(pipesLimit, float64(st.Pipes.Limit))
 	e.count(pipeDegraded, st.Pipes.Degraded)
 	e.gauge(buildInfo, 1, st.Version, st.Commit, st.Go)
-	e.gauge(startTime, float64(st.Started.UnixMilli())/1e3)
+	e.gauge(startTime, unixSeconds(st.Started))
 	e.gauge(generation, float64(st.Generation))
 	// The configuration is read once, at start; what failed then does not run.
 	e.count(reloads, 0, "ok")

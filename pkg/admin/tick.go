@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/longsplice/longsplice/pkg/balancer"
 )
@@ -19,6 +20,7 @@ var states = []string{"unhealthy", "ejected", "unknown", "draining", stateHealth
 
 // tick is one second of the status page.
 type tick struct {
+	At        float64             `json:"at"` // Unix time in seconds, of the counters
 	Status    balancer.Status     `json:"status"`
 	Point     point               `json:"point"`
 	Frontends []frontendRow       `json:"frontends"`
@@ -98,6 +100,7 @@ type workerRow struct {
 // tick is the look as one page shows it; all tells whether it may show events that name clients.
 func (l *look) tick(want rows, all bool) tick {
 	t := tick{
+		At:     unixSeconds(l.at),
 		Status: l.status, Point: l.point, Host: l.host, Events: shown(l.recent, all, eventsShown), Backends: l.page(want),
 		Frontends: make([]frontendRow, 0, len(l.frontends)), Ended: map[string]uint64{}, Refused: map[string]uint64{},
 		Pools: make([]poolRow, 0, len(l.pools)), Workers: make([]workerRow, 0, len(l.workers)),
@@ -117,6 +120,8 @@ func (l *look) tick(want rows, all bool) tick {
 	}
 	return t
 }
+
+func unixSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }
 
 func addTo(all, some map[string]uint64) {
 	for key, n := range some {
