@@ -278,7 +278,7 @@ func together(n int, f func(i int) bool) (count int) {
 
 // Checks of several backends end at the same time; the last Refresh sees them all.
 func TestRefreshSeesAllOfSeveralChanges(t *testing.T) {
-	const checks, each, rounds = 8, 50, 2000
+	const checks, each, rounds = 8, 50, 600
 	p := newPool(t, PoolOptions{BalanceFactor: 1.25}, alike(checks*each)...)
 	for round := range rounds {
 		to, usable := Unhealthy, int64(1)
