@@ -66,7 +66,7 @@ func TestOrderOfMembersDoesNotMatter(t *testing.T) {
 			members[i].weight = 1 + rng.Int64N(3)
 			members[i].backup = rng.IntN(8) == 0
 		}
-		o := PoolOptions{BalanceFactor: float64(rng.IntN(2)) * 1.25}
+		o := PoolOptions{BalanceFactor: float64(rng.IntN(2)) * 1.25, TableSize: 4099}
 		one := newPool(t, o, members...)
 		other := newPool(t, o, shuffled(rng, members)...)
 		down := rng.Float64() // up to nearly all
@@ -114,7 +114,7 @@ func TestNobodyIsPickedWhoTakesNone(t *testing.T) {
 	for seed := range uint64(40) {
 		rng := seeded(t, seed)
 		for algorithm, a := range algorithms {
-			p := newPool(t, PoolOptions{Algorithm: a, BalanceFactor: 1.25}, alike(1+rng.IntN(40))...)
+			p := newPool(t, PoolOptions{Algorithm: a, BalanceFactor: 1.25, TableSize: 4099}, alike(1+rng.IntN(40))...)
 			for i := range p.Members {
 				if rng.IntN(10) > 0 {
 					setState(&p.Members[i], rng.IntN(4))
