@@ -6,7 +6,7 @@ import "github.com/longsplice/longsplice/pkg/sys"
 // turn ends without asking again, since the next bytes make a new edge, and a needless recv might start at an
 // urgent mark and swallow the byte. Only after a hang-up, which makes no further edge, it reads on.
 func (m *Mover) copy(h *Half, src, dst int) (Outcome, sys.Errno) {
-	if h.flags&(Urgent|confirm|full) != 0 {
+	if h.flags&(Urgent|confirm|Unsure) != 0 {
 		if out := m.beforeRecv(h, src); out != again || h.flags&urgentHeld != 0 {
 			return out, 0
 		}
@@ -26,13 +26,16 @@ func (m *Mover) copy(h *Half, src, dst int) (Outcome, sys.Errno) {
 		h.flags = h.flags&^Readable | Ended
 		return SourceEnded, 0
 	}
-	h.flags &^= confirm | full
-	if n == len(buf) {
-		h.flags |= full
+	h.flags &^= confirm | Unsure
+	switch {
+	case n == len(buf):
+		h.flags |= Unsure
 		if m.Mode != Copy {
 			h.flags |= bulk
 		}
-	} else if h.flags&Hangup == 0 {
+	case h.flags&Urgent != 0:
+		h.flags |= Unsure // the mark may be why it was short
+	case h.flags&Hangup == 0:
 		h.flags &^= Readable
 	}
 	return m.sendFresh(h, dst, buf[:n])
@@ -90,7 +93,7 @@ func (m *Mover) flushBlock(h *Half, dst int) sys.Errno {
 // that brought less than a splice is worth.
 func (m *Mover) drained(h *Half) {
 	const worthSplicing, quietEnough = 16 << 10, 2
-	h.flags &^= Readable | full | confirm
+	h.flags &^= Readable | Unsure | confirm
 	if h.run >= worthSplicing {
 		h.quiet = 0
 	} else if h.quiet++; h.quiet >= quietEnough {

@@ -12,12 +12,16 @@ const (
 	Hangup                     // the source's event carried RDHUP, HUP or ERR: no further edge will come, read on to the end
 	Urgent                     // the source's event carried PRI: look for the mark, and copy for the rest of its life
 
+	// Unsure says that the source may be drained already, so that a recv might start at an urgent byte that has just
+	// arrived. It is set here when a read did not show the source's end, and by the caller when Readable comes from an
+	// event that is older than the last Move.
+	Unsure
+
 	// Nagle says that TCP_NODELAY is not set on the sink yet: it will be, before it can matter.
 	Nagle
 
 	sent       // a first send happened with Nagle's algorithm on
 	bulk       // reads by splice
-	full       // the last recv filled its block: an urgent byte may come next
 	confirm    // splice said 0: ask recv
 	noSplice   // the source or sink cannot splice
 	urgentHeld // the urgent byte is ours to pass on
@@ -75,13 +79,14 @@ func (h *Half) Runnable() bool {
 // Outcome is what became of a Move.
 type Outcome uint8
 
-// Outcomes. With Ended and SourceFailed nothing is held: every byte that came before has been passed on.
+// Outcomes. With SourceEnded and SourceFailed nothing is held: every byte that came before has been passed on.
 const (
 	Waiting      Outcome = iota // for one event: input if nothing is held, else room at the sink
 	More                        // the turn's budget is used up: call again soon
 	Starved                     // no block to read into: call again when one is free
 	SourceEnded                 // end of the source's stream (FIN)
 	SourceFailed                // the errno of a read
+	SourceBroken                // the errno of a splice: recv may still find bytes, and then an end that is none
 	SinkFailed                  // the errno of a write; what was held is gone
 	again                       // internal: go round once more
 )

@@ -12,6 +12,7 @@ func (m *Mover) fill(h *Half, src, dst int) (Outcome, sys.Errno) {
 	n, errno := m.K.Splice(src, m.Pipes.At(pipe).W, m.Pipes.size)
 	if n > 0 && errno == 0 {
 		h.pipe, h.held = pipe, uint32(n)
+		h.flags |= Unsure
 		h.run += min(uint32(n), 1<<30-min(h.run, 1<<30))
 		return again, 0
 	}
@@ -33,7 +34,9 @@ func (m *Mover) fill(h *Half, src, dst int) (Outcome, sys.Errno) {
 		h.flags &^= bulk
 		return again, 0
 	}
-	return SourceFailed, errno
+	// At an urgent mark splice reports, and takes away, a reset with bytes still queued behind it.
+	h.flags |= confirm
+	return SourceBroken, errno
 }
 
 // flushPipe moves the pipe's bytes to the sink, and gives the pipe back the moment it is empty.

@@ -5,8 +5,8 @@ import "github.com/longsplice/longsplice/pkg/sys"
 // The urgent byte (send with MSG_OOB) breaks naive relays twice. After it, splice from the socket says EAGAIN for
 // ever and, once the peer has closed, 0, with all later bytes still queued. And an ordinary recv that STARTS at the
 // mark swallows the byte (one that starts earlier stops there). So: a direction that has seen EPOLLPRI copies for
-// life and asks SIOCATMARK before every recv; a recv that confirms splice()==0 asks too; and after a recv that filled
-// its block, when it is unknown whether the source is empty, SIOCATMARK and FIONREAD are asked. At the mark the byte
+// life and asks SIOCATMARK before every recv; a recv that confirms splice()==0 asks too; and after a splice, or a recv
+// that filled its block, when it is unknown whether the source is empty, SIOCATMARK and FIONREAD are asked. At the mark the byte
 // is fetched by recv(MSG_OOB) and sent by send(MSG_OOB) when everything before it is written.
 // Kernel: tcp_recv_urg, tcp_check_urg and tcp_ioctl in net/ipv4/tcp.c and tcp_input.c.
 
@@ -16,7 +16,7 @@ func (m *Mover) beforeRecv(h *Half, src int) Outcome {
 	if at, errno := m.K.AtMark(src); errno == 0 && at { // unix sockets answer with an errno: no mark there
 		return m.takeUrgent(h, src)
 	}
-	if h.flags&full != 0 && h.flags&(Hangup|confirm) == 0 {
+	if h.flags&Unsure != 0 && h.flags&(Hangup|confirm) == 0 {
 		if n, errno := m.K.Unread(src); errno == 0 && n == 0 {
 			m.drained(h)
 			return Waiting

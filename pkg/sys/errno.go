@@ -71,4 +71,5 @@ const (
 	TCP_KEEPCNT       = unix.TCP_KEEPCNT
 	TCP_USER_TIMEOUT  = unix.TCP_USER_TIMEOUT
 	TCP_NOTSENT_LOWAT = unix.TCP_NOTSENT_LOWAT
+	TCP_CLOSE         = unix.BPF_TCP_CLOSE // tcp_info's state of a dead connection
 )

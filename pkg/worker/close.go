@@ -73,6 +73,12 @@ func (w *Worker) sinkFailed(slot uint32, s *session, dir int, errno sys.Errno) {
 		w.sideFailed(slot, s, side, errno)
 		return
 	}
+	w.sourceBroken(slot, s, side, errno)
+}
+
+// sourceBroken: a connection is known to be dead, but bytes that came before may still be read from it. The end that
+// follows them is no FIN.
+func (w *Worker) sourceBroken(slot uint32, s *session, side int, errno sys.Errno) {
 	s.broken[side] = uint16(errno)
 	s.half[side].Set(relay.Readable | relay.Hangup)
 	w.move(slot, s, side)
@@ -89,7 +95,7 @@ func (w *Worker) sideFailed(slot uint32, s *session, side int, errno sys.Errno) 
 	w.hangUp(s, side)
 	s.state = resetting
 	s.marks |= reset
-	if n, e := w.k.Unsent(int(s.fd[other(side)])); e != 0 || n == 0 {
+	if s.broken[other(side)] != 0 || w.leftUnsent(s) == 0 {
 		w.finish(slot, s)
 		return
 	}
@@ -158,16 +164,21 @@ func (w *Worker) patience(s *session) int64 {
 	return t
 }
 
-// leftUnsent is the sum over the sockets that are still open.
+// leftUnsent is the sum over the sockets that are still open and connected: what a dead one had to send stays unsent.
 func (w *Worker) leftUnsent(s *session) uint32 {
 	var left uint32
 	for _, fd := range s.fd {
 		if fd < 0 {
 			continue
 		}
-		if n, errno := w.k.Unsent(int(fd)); errno == 0 {
-			left += uint32(n)
+		n, errno := w.k.Unsent(int(fd))
+		if errno != 0 || n == 0 {
+			continue
 		}
+		if info, errno := w.k.TCPInfo(int(fd)); errno == 0 && info.State == sys.TCP_CLOSE {
+			continue
+		}
+		left += uint32(n)
 	}
 	return left
 }

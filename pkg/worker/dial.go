@@ -77,7 +77,7 @@ func (w *Worker) dialEvent(slot uint32, s *session, side int, events uint32) {
 			w.cut(slot, s, stats.ClientLeft)
 			return
 		}
-		s.latch(client, events)
+		s.latch(client, events, w.turns)
 		return
 	}
 	if events&(sys.EPOLLERR|sys.EPOLLHUP) != 0 {
@@ -92,7 +92,7 @@ func (w *Worker) dialEvent(slot uint32, s *session, side int, events uint32) {
 		}
 	}
 	if events&sys.EPOLLOUT != 0 && events&sys.EPOLLHUP == 0 {
-		s.latch(server, events)
+		s.latch(server, events, w.turns)
 		w.connected(slot, s)
 	}
 }

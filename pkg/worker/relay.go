@@ -9,11 +9,15 @@ import (
 
 // latch turns an event of one side into the latches of the two halves that touch it. Errors and hang-ups make it
 // readable and writable: the read or write that meets them tells what they are.
-func (s *session) latch(side int, events uint32) {
+// What the event speaks of may have been read already, if the half has moved since the batch was fetched.
+func (s *session) latch(side int, events uint32, turn uint32) {
 	in, out := &s.half[side], &s.half[other(side)]
 	const ended = sys.EPOLLRDHUP | sys.EPOLLHUP | sys.EPOLLERR
 	if events&(sys.EPOLLIN|sys.EPOLLPRI|ended) != 0 {
 		in.Set(relay.Readable)
+		if s.moved[side] == uint16(turn) {
+			in.Set(relay.Unsure)
+		}
 	}
 	if events&ended != 0 {
 		in.Set(relay.Hangup)
@@ -29,7 +33,7 @@ func (s *session) latch(side int, events uint32) {
 // relayEvent is an event of either side while relaying. Data comes first: an error is acted upon when everything
 // before it has been read. Only where reading is over already does the event itself tell of a dead connection.
 func (w *Worker) relayEvent(slot uint32, s *session, side int, events uint32) {
-	s.latch(side, events)
+	s.latch(side, events, w.turns)
 	if events&sys.EPOLLERR != 0 && s.half[side].Has(relay.Ended) {
 		if errno := w.k.SockError(int(s.fd[side])); errno != 0 {
 			w.sideFailed(slot, s, side, errno)
@@ -53,6 +57,7 @@ func (w *Worker) move(slot uint32, s *session, dir int) {
 	if !h.Runnable() {
 		return
 	}
+	s.moved[dir] = uint16(w.turns)
 	before := h.Bytes
 	outcome, errno := w.mover.Move(h, int(s.fd[dir]), int(s.fd[other(dir)]))
 	if n := h.Bytes - before; n > 0 {
@@ -67,6 +72,8 @@ func (w *Worker) move(slot uint32, s *session, dir int) {
 		w.sourceEnded(slot, s, dir)
 	case relay.SourceFailed:
 		w.sideFailed(slot, s, dir, errno)
+	case relay.SourceBroken:
+		w.sourceBroken(slot, s, dir, errno)
 	case relay.SinkFailed:
 		w.sinkFailed(slot, s, dir, errno)
 	}

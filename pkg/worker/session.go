@@ -66,6 +66,7 @@ type session struct {
 	peer     sys.Addr // the client's
 	listener uint16   // index in the worker's listeners
 
+	moved   [2]uint16 // by half: the turn of its last move, low bits
 	broken  [2]uint16 // by side: the errno that a send to it met
 	errno   uint16    // for the log
 	state   state
