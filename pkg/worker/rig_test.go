@@ -13,6 +13,8 @@ import (
 	"github.com/longsplice/longsplice/pkg/sys"
 )
 
+var loopback = netip.MustParseAddrPort("127.0.0.1:0")
+
 // testTimeouts are long enough never to matter, unless a test changes them.
 var testTimeouts = backend.Timeouts{Connect: 3000, Idle: 3600_000, HalfClose: 300_000, Stall: 300_000}
 
@@ -58,8 +60,9 @@ func identity(name string, ap netip.AddrPort) backend.Identity {
 // rig is a worker on the real kernel between real sockets.
 type rig struct {
 	*Worker
-	addr string
-	stop func()
+	addr  string
+	front netip.AddrPort
+	stop  func()
 }
 
 func newRig(t testing.TB, snap *backend.Snapshot, change func(*Config)) *rig {
@@ -85,7 +88,7 @@ func newRig(t testing.TB, snap *backend.Snapshot, change func(*Config)) *rig {
 		w.Run(Pin{})
 	}()
 	stopped := false
-	r := &rig{Worker: w, addr: addr.String()}
+	r := &rig{Worker: w, addr: addr.String(), front: addr.AddrPort()}
 	r.stop = func() {
 		if stopped {
 			return
