@@ -1,0 +1,157 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// What help groups commands by. They are shown in the order of the alphabet.
+const (
+	groupServe = "balance"
+	groupAsk   = "ask a running process"
+	groupLater = notSupported
+)
+
+func newApp(env *environment) *cli.App {
+	commands := []*cli.Command{
+		runCommand(env), demoCommand(env), checkCommand(env), versionCommand(env), completionCommand(env),
+		statusCommand(env), sessionsCommand(env), explainCommand(env), eventsCommand(env),
+	}
+	commands = append(commands, laterCommands()...)
+	for _, c := range commands {
+		prepare(c)
+	}
+	return &cli.App{
+		Name:        programName,
+		Usage:       "splice many long-lived TCP connections to their backends",
+		Description: "longsplice demo        see it work, with backends and clients of its own\nlongsplice check -c F  see whether a configuration is right\nlongsplice run -c F    balance",
+		Commands:    commands,
+		Writer:      env.stdout, ErrWriter: env.stderr,
+		Action:       noCommand,
+		OnUsageError: usageError,
+		HideVersion:  true,
+		// cli would print the error and exit by itself.
+		ExitErrHandler:            func(*cli.Context, error) {},
+		EnableBashCompletion:      true,
+		DisableSliceFlagSeparator: true, // a path may hold a comma
+	}
+}
+
+// prepare makes a command, and those below it, complain as this program does.
+func prepare(c *cli.Command) {
+	c.OnUsageError = usageError
+	c.HideHelpCommand = true // or an argument that reads "help" would not be one
+	for _, sub := range c.Subcommands {
+		prepare(sub)
+	}
+	if len(c.Subcommands) > 0 && c.Action == nil {
+		c.Action = noCommand
+	}
+}
+
+// noCommand is what happens where a command has to follow and none, or an unknown one, does.
+func noCommand(c *cli.Context) error {
+	known := c.Command.Subcommands
+	if word := c.Args().First(); word != "" {
+		return usage(c, fmt.Sprintf("there is no command %q%s", word, didYouMean(word, commandNames(known))))
+	}
+	if c.Command.Name == programName {
+		return cli.ShowAppHelp(c)
+	}
+	return usage(c, "a command is missing: one of "+strings.Join(commandNames(known), ", "))
+}
+
+func commandNames(commands []*cli.Command) (names []string) {
+	for _, c := range commands {
+		if !c.Hidden {
+			names = append(names, c.Names()...)
+		}
+	}
+	return names
+}
+
+// usageError turns what the flag parser says into one line.
+func usageError(c *cli.Context, err error, _ bool) error {
+	text := err.Error()
+	if word, unknown := strings.CutPrefix(text, "flag provided but not defined: "); unknown {
+		text = "there is no flag " + dashed(word) + didYouMean(strings.TrimLeft(word, "-"), flagNames(c.Command))
+	}
+	return usage(c, text)
+}
+
+// dashed writes a flag as it is documented: the parser says -name for --name.
+func dashed(word string) string {
+	if name := strings.TrimLeft(word, "-"); len(name) > 1 {
+		return "--" + name
+	}
+	return word
+}
+
+func flagNames(c *cli.Command) (names []string) {
+	for _, f := range c.Flags {
+		for _, name := range f.Names() {
+			if len(name) > 1 {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// usage is the error of a command that was called in a wrong way.
+func usage(c *cli.Context, what string) error {
+	name := c.Command.HelpName
+	if name == "" {
+		name = programName
+	}
+	own := strings.TrimSpace(strings.TrimPrefix(name, programName))
+	if own != "" {
+		own += ": "
+	}
+	return cli.Exit(fmt.Sprintf("%s%s; see: %s --help", own, what, name), exitUsage)
+}
+
+// noArguments refuses arguments that a command would ignore.
+func noArguments(c *cli.Context) error {
+	if !c.Args().Present() {
+		return nil
+	}
+	return usage(c, fmt.Sprintf("takes no argument, and %q is one", c.Args().First()))
+}
+
+// didYouMean is a question about the nearest of the known words; "" if none is near.
+func didYouMean(word string, known []string) string {
+	if len(known) == 0 {
+		return ""
+	}
+	best := slices.MinFunc(known, func(a, b string) int { return distance(word, a) - distance(word, b) })
+	if distance(word, best) > (len(word)+2)/3 {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// distance is Levenshtein's: the fewest insertions, deletions and replacements of bytes that turn a into b (Wagner and
+// Fischer, 1974), with a row at a time.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replace := diagonal
+			if a[i] != b[j] {
+				replace++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

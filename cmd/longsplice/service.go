@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/longsplice/longsplice/pkg/balancer"
+	"github.com/longsplice/longsplice/pkg/config"
+)
+
+// service is one `run`: a balancer, its admin API, its log and the signals that it obeys. Everything happens in run's
+// loop but what may take long: starting and stopping.
+type service struct {
+	env *environment
+	cfg *config.Config
+	log *eventLog
+
+	balancer *balancer.Balancer // nil until it has started
+	admin    adminServer        // nil like it
+	stopped  chan struct{}      // closed when the balancer has stopped; nil until it is told to
+}
+
+// startResult is what balancer.Start returned.
+type startResult struct {
+	balancer *balancer.Balancer
+	err      error
+}
+
+// adminCloseAtMost bounds how long requests that are being answered may hold up the end.
+const adminCloseAtMost = 2 * time.Second
+
+func newService(env *environment, cfg *config.Config) *service {
+	return &service{env: env, cfg: cfg, log: openLog(env, cfg.Process)}
+}
+
+// run serves until a signal ends it (nil) or it cannot start.
+func (s *service) run() error {
+	defer s.log.close()
+	// Ignored, a write to a closed pipe or socket is EPIPE wherever it is made.
+	signal.Ignore(syscall.SIGPIPE)
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT)
+	defer signal.Stop(signals)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+
+	started := s.start(ctx)
+	for {
+		select {
+		case r := <-started:
+			if r.err != nil && ctx.Err() != nil {
+				return nil // told to stop before it served
+			}
+			if r.err != nil {
+				return r.err
+			}
+			if err := s.serving(r.balancer); err != nil {
+				return err
+			}
+			if ctx.Err() != nil {
+				s.stop()
+			}
+		case sig := <-signals:
+			if sig == syscall.SIGTERM || sig == syscall.SIGINT {
+				cancel()
+				s.stop()
+				continue
+			}
+			s.obey(sig)
+		case <-s.stopped:
+			s.closeAdmin()
+			return nil
+		}
+	}
+}
+
+// start starts the balancer in a goroutine: looking names up and the first health checks take seconds.
+func (s *service) start(ctx context.Context) <-chan startResult {
+	started := make(chan startResult, 1)
+	stdout, _ := s.env.stdout.(*os.File)
+	go func() {
+		b, err := balancer.Start(ctx, balancer.Options{Config: s.cfg, Build: build(), OnEvent: s.log.write, Stdout: stdout})
+		started <- startResult{b, err}
+	}()
+	return started
+}
+
+// serving opens the admin API over a balancer that has started, and says so to whoever started us.
+func (s *service) serving(b *balancer.Balancer) error {
+	a, err := startAdmin(b, s.cfg, func(err error) {
+		b.Emit(balancer.Event{Name: "degraded", Level: "warn", Subject: "admin", Message: err.Error()})
+	})
+	if err != nil {
+		b.StopNow()
+		b.Shutdown(context.Background())
+		return err
+	}
+	s.balancer, s.admin = b, a
+	s.notify("READY=1")
+	return nil
+}
+
+// stop drains and stops; called again, it stops at once.
+func (s *service) stop() {
+	switch {
+	case s.balancer == nil: // Start sees its context end
+	case s.stopped != nil:
+		s.balancer.StopNow()
+	default:
+		s.notify("STOPPING=1")
+		s.stopped = make(chan struct{})
+		go func() {
+			defer close(s.stopped)
+			s.balancer.Shutdown(context.Background())
+		}()
+	}
+}
+
+func (s *service) closeAdmin() {
+	if s.admin == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), adminCloseAtMost)
+	defer cancel()
+	if err := s.admin.Close(ctx); err != nil {
+		s.emit("degraded", "warn", err.Error())
+	}
+}
+
+// emit tells the log, and who follows events once the balancer is there.
+func (s *service) emit(name, level, message string) {
+	e := balancer.Event{Name: name, Level: level, Message: message}
+	if s.balancer != nil {
+		s.balancer.Emit(e)
+		return
+	}
+	e.Time = time.Now()
+	s.log.write(e)
+}
+
+// notify tells systemd, if it started us.
+func (s *service) notify(state string) {
+	if err := sdNotify(s.env.getenv("NOTIFY_SOCKET"), state); err != nil {
+		s.emit("degraded", "warn", fmt.Sprintf("tell the service manager %s: %v", strings.TrimSuffix(state, "=1"), err))
+	}
+}

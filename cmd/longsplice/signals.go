@@ -1,0 +1,62 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/longsplice/longsplice/pkg/balancer"
+)
+
+// obey does what a signal asks for that does not end the program.
+func (s *service) obey(sig os.Signal) {
+	switch sig {
+	case syscall.SIGHUP:
+		s.emit("reload_failed", "warn", "reload is "+notSupported+"; nothing has changed")
+	case syscall.SIGUSR2:
+		s.emit("handoff_failed", "warn", "upgrade is "+notSupported+"; nothing has changed")
+	case syscall.SIGUSR1:
+		s.reopenAccessLog()
+	case syscall.SIGQUIT:
+		s.dump()
+	}
+}
+
+func (s *service) reopenAccessLog() {
+	if s.balancer == nil {
+		return
+	}
+	if err := s.balancer.ReopenAccessLog(); err != nil {
+		s.emit("degraded", "error", "reopen the access log: "+err.Error())
+		return
+	}
+	s.log.write(balancer.Event{Time: time.Now(), Name: "access_log_reopened", Level: "info", Message: s.cfg.Process.AccessLog})
+}
+
+// Bounds of a dump: so many bytes of stacks are asked for (the world is stopped meanwhile), so many lines are logged.
+const (
+	dumpBytes = 1 << 20
+	dumpLines = 256
+)
+
+// dump writes a line per worker and a line per goroutine to the log.
+func (s *service) dump() {
+	line := func(subject, message string) {
+		s.log.write(balancer.Event{Time: time.Now(), Name: "dump", Level: "info", Subject: subject, Message: message})
+	}
+	if s.balancer != nil {
+		for _, w := range s.balancer.Workers() {
+			w.Turns = balancer.Histogram{} // long, and in the metrics
+			text, _ := json.Marshal(w)
+			line("worker", string(text))
+		}
+	}
+	buf := make([]byte, dumpBytes)
+	stacks := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
+	for _, g := range stacks[:min(len(stacks), dumpLines)] {
+		line("goroutine", g)
+	}
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/longsplice/longsplice/pkg/balancer"
+	"github.com/longsplice/longsplice/pkg/sys"
+)
+
+// versionReport is what `version --json` prints.
+type versionReport struct {
+	Version  string             `json:"version"`
+	Commit   string             `json:"commit"`
+	Go       string             `json:"go"`
+	Platform string             `json:"platform"`
+	Kernel   string             `json:"kernel"`
+	Features []balancer.Feature `json:"features"`
+}
+
+func versionCommand(env *environment) *cli.Command {
+	return &cli.Command{
+		Name:     "version",
+		Category: groupServe,
+		Usage:    "say which version this is and what the kernel can do",
+		Flags:    []cli.Flag{jsonFlag()},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			r := newVersionReport()
+			if c.Bool("json") {
+				return printJSON(env, r)
+			}
+			r.print(env)
+			return nil
+		},
+	}
+}
+
+func newVersionReport() versionReport {
+	r := versionReport{
+		Version: version, Commit: commit, Go: runtime.Version(),
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, Kernel: sys.Release(),
+	}
+	for _, f := range sys.Probe() {
+		r.Features = append(r.Features, balancer.Feature(f))
+	}
+	return r
+}
+
+func (r versionReport) print(env *environment) {
+	fmt.Fprintf(env.stdout, "longsplice %s (commit %s, %s, %s)\nLinux %s\n", r.Version, r.Commit, r.Go, r.Platform, r.Kernel)
+	for _, f := range r.Features {
+		if f.Present {
+			fmt.Fprintf(env.stdout, "  yes  %s\n", f.Name)
+		} else {
+			fmt.Fprintf(env.stdout, "  no   %s: %s\n", f.Name, f.Fallback)
+		}
+	}
+}
+
+func jsonFlag() cli.Flag { return &cli.BoolFlag{Name: "json", Usage: "print JSON"} }
+
+// printJSON prints v for people and programs.
+func printJSON(env *environment, v any) error {
+	e := json.NewEncoder(env.stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
