@@ -261,6 +261,7 @@ func TestStatusPageInABrowser(t *testing.T) {
 			p := b.newTab(c.width, c.height, c.scheme)
 			p.visit(url)
 			p.until(`document.querySelector("#workers tr td:nth-child(3)")?.textContent.includes("%")`)
+			p.eval(`document.querySelector("details").open = true`)
 			first := p.eval(`document.querySelector("h1").textContent`).(string)
 			if !strings.Contains(first, "of 498,000 sessions held") || !strings.Contains(first, "descriptors") {
 				t.Errorf("the first line does not say what is held and what binds: %q", first)
@@ -314,7 +315,7 @@ func TestStatusPageWithAThousandBackends(t *testing.T) {
 	p.eval(`document.querySelector("#on").click()`)
 	p.until(`document.querySelector("#where").textContent === "51–100 of 1,000"`)
 	p.eval(`$("find").value = "b77"; $("find").dispatchEvent(new Event("input"))`)
-	p.until(`document.querySelectorAll("#backends tr").length === 11 && document.querySelector("#pager").hidden`)
+	p.until(`document.querySelectorAll("#backends tr").length === 11 && !document.querySelector("#pager").checkVisibility()`)
 	p.eval(`$("find").value = "no such"; $("find").dispatchEvent(new Event("input"))`)
 	p.until(`!document.querySelector("#backends").closest("section").querySelector(".empty").hidden`)
 	p.eval(`$("find").value = ""; $("find").dispatchEvent(new Event("input"))`)
