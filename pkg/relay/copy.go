@@ -7,7 +7,7 @@ import "github.com/longsplice/longsplice/pkg/sys"
 // urgent mark and swallow the byte. Only after a hang-up, which makes no further edge, it reads on.
 func (m *Mover) copy(h *Half, src, dst int) (Outcome, sys.Errno) {
 	if h.flags&(Urgent|confirm|Unsure) != 0 {
-		if out := m.beforeRecv(h, src); out != again || h.flags&urgentHeld != 0 {
+		if out := m.beforeRecv(h, src); out != again || h.urgentDue() {
 			return out, 0
 		}
 	}
@@ -20,6 +20,9 @@ func (m *Mover) copy(h *Half, src, dst int) (Outcome, sys.Errno) {
 	case errno == sys.EAGAIN:
 		m.drained(h)
 		return Waiting, 0
+	case h.flags&early != 0 && n == 0: // an end, and the mark was not met: the byte goes now
+		h.flags &^= early
+		return again, 0
 	case errno != 0:
 		return SourceFailed, errno
 	case n == 0:

@@ -25,6 +25,7 @@ const (
 	confirm    // splice said 0: ask recv
 	noSplice   // the source or sink cannot splice
 	urgentHeld // the urgent byte is ours to pass on
+	early      // but bytes that go before it are still in the source
 	Ended      // the source gave its last byte
 	Done       // finished: FIN passed on, or dead
 )
@@ -56,11 +57,14 @@ func (h *Half) Over() bool { return h.flags&Done != 0 }
 
 // Held is how many bytes were read and not yet written, an urgent byte included.
 func (h *Half) Held() int {
-	if h.flags&urgentHeld != 0 {
+	if h.urgentDue() {
 		return int(h.held) + 1
 	}
 	return int(h.held)
 }
+
+// urgentDue tells whether the urgent byte is next to be written.
+func (h *Half) urgentDue() bool { return h.flags&(urgentHeld|early) == urgentHeld }
 
 // Splicing tells whether the direction is in bulk mode.
 func (h *Half) Splicing() bool { return h.flags&bulk != 0 }

@@ -49,7 +49,7 @@ func (m *Mover) splices(h *Half) bool {
 // flush writes what is held. It returns 0 when all is written or the sink is full (Writable is cleared then).
 func (m *Mover) flush(h *Half, dst int) sys.Errno {
 	switch {
-	case h.flags&urgentHeld != 0:
+	case h.urgentDue():
 		return m.sendUrgent(h, dst)
 	case h.pipe != 0:
 		return m.flushPipe(h, dst)
@@ -67,7 +67,7 @@ func (m *Mover) Drop(h *Half) {
 		m.Blocks.Put(h.block)
 	}
 	h.pipe, h.block, h.held, h.off = 0, 0, 0, 0
-	h.flags &^= urgentHeld
+	h.flags &^= urgentHeld | early
 }
 
 // nagleFree is how many bytes may be written once without TCP_NODELAY: one segment of the smallest usual MSS

@@ -14,7 +14,11 @@ import "github.com/longsplice/longsplice/pkg/sys"
 // Waiting = nothing to read.
 func (m *Mover) beforeRecv(h *Half, src int) Outcome {
 	if at, errno := m.K.AtMark(src); errno == 0 && at { // unix sockets answer with an errno: no mark there
-		return m.takeUrgent(h, src)
+		if h.flags&early == 0 {
+			return m.takeUrgent(h, src)
+		}
+		h.flags &^= early // this is the place of the byte that is held
+		return again
 	}
 	if h.flags&Unsure != 0 && h.flags&(Hangup|confirm) == 0 {
 		if n, errno := m.K.Unread(src); errno == 0 && n == 0 {
@@ -34,6 +38,10 @@ func (m *Mover) takeUrgent(h *Half, src int) Outcome {
 	case errno == 0 && n == 1:
 		h.urgent = m.oob[0]
 		h.flags |= urgentHeld
+		if at, _ := m.K.AtMark(src); !at {
+			// The mark was that of a byte taken before, and has moved to this one since it was asked for.
+			h.flags |= early
+		}
 	case errno == sys.EAGAIN: // announced, not arrived: its arrival makes an edge
 		h.flags &^= Readable
 		return Waiting

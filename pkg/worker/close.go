@@ -80,7 +80,7 @@ func (w *Worker) sinkFailed(slot uint32, s *session, dir int, errno sys.Errno) {
 // follows them is no FIN.
 func (w *Worker) sourceBroken(slot uint32, s *session, side int, errno sys.Errno) {
 	s.broken[side] = uint16(errno)
-	s.half[side].Set(relay.Readable | relay.Hangup)
+	s.half[side].Set(relay.Readable | relay.Hangup | relay.Urgent) // its event, with what it says of urgent bytes, is still to come
 	w.move(slot, s, side)
 }
 
