@@ -1,5 +1,63 @@
 package main
 
-import "github.com/urfave/cli/v2"
+import (
+	"fmt"
+	"net/url"
 
-func explainCommand(*environment) *cli.Command { return laterCommand("explain") }
+	"github.com/urfave/cli/v2"
+
+	"github.com/longsplice/longsplice/pkg/balancer"
+)
+
+func explainCommand(env *environment) *cli.Command {
+	return &cli.Command{
+		Name:      "explain",
+		Category:  groupAsk,
+		Usage:     "tell where a client's connection would go now, and why",
+		ArgsUsage: "FRONTEND CLIENT:PORT",
+		Flags:     []cli.Flag{adminFlag(), jsonFlag()},
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 2 {
+				return usage(c, "takes a frontend and a client's address, as in: explain chat 192.0.2.7:40312; flags come before them")
+			}
+			var e balancer.Explanation
+			q := url.Values{"frontend": {c.Args().Get(0)}, "client": {c.Args().Get(1)}}
+			if err := newClient(env, c).get(c.Context, "/v1/explain", q, &e); err != nil {
+				return err
+			}
+			if c.Bool("json") {
+				return printJSON(env, e)
+			}
+			printExplanation(env, e)
+			return nil
+		},
+	}
+}
+
+func printExplanation(env *environment, e balancer.Explanation) {
+	verdict := "no backend takes it"
+	switch {
+	case !e.Admitted:
+		verdict = "refused: " + e.Refusal
+	case e.Backend != "":
+		verdict = fmt.Sprintf("backend %s (%s)", e.Backend, e.Address)
+	}
+	fmt.Fprintf(env.stdout, "%s -> frontend %s (%s) -> pool %s -> %s\n", e.Client, e.Frontend, e.Listen, e.Pool, verdict)
+	if e.Hash != "" {
+		fmt.Fprintf(env.stdout, "%s; hash of %s: %s\n", e.Algorithm, e.HashOf, e.Hash)
+	}
+	bullet(env.stdout, e.Steps)
+	t := newTable(env, "BACKEND", "TAKES", "SESSIONS", "SHARE", "WHY")
+	for _, b := range e.Backends {
+		takes, share := "no", "-"
+		if b.Takes {
+			takes = "yes"
+		}
+		if b.Share > 0 {
+			share = fmt.Sprint(b.Share)
+		}
+		t.add(b.Name, takes, b.Sessions, share, b.Why)
+	}
+	fmt.Fprintln(env.stdout)
+	t.print()
+}

@@ -92,7 +92,7 @@ func (s *service) start(ctx context.Context) <-chan startResult {
 
 // serving opens the admin API over a balancer that has started, and says so to whoever started us.
 func (s *service) serving(b *balancer.Balancer) error {
-	a, err := startAdmin(b, s.cfg, func(err error) {
+	a, err := startAdmin(b, func(err error) {
 		b.Emit(balancer.Event{Name: "degraded", Level: "warn", Subject: "admin", Message: err.Error()})
 	})
 	if err != nil {

@@ -1,5 +1,92 @@
 package main
 
-import "github.com/urfave/cli/v2"
+import (
+	"context"
+	"fmt"
+	"strings"
 
-func statusCommand(*environment) *cli.Command { return laterCommand("status") }
+	"github.com/urfave/cli/v2"
+
+	"github.com/longsplice/longsplice/pkg/balancer"
+)
+
+// statusReport is what `status --json` prints: GET /v1/status with the frontends and pools in it.
+type statusReport struct {
+	balancer.Status
+	Frontends []balancer.FrontendStatus `json:"frontends"`
+	Pools     []balancer.PoolStatus     `json:"pools"`
+}
+
+func statusCommand(env *environment) *cli.Command {
+	return &cli.Command{
+		Name:     "status",
+		Category: groupAsk,
+		Usage:    "sessions held and what binds first, frontends, backends",
+		Flags:    []cli.Flag{adminFlag(), jsonFlag()},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			r, err := askStatus(c.Context, newClient(env, c))
+			if err != nil {
+				return err
+			}
+			if c.Bool("json") {
+				return printJSON(env, r)
+			}
+			r.print(env)
+			return nil
+		},
+	}
+}
+
+func askStatus(ctx context.Context, cl *client) (r statusReport, err error) {
+	if err = cl.get(ctx, "/v1/status", nil, &r.Status); err != nil {
+		return r, err
+	}
+	if err = cl.get(ctx, "/v1/frontends", nil, &r); err != nil {
+		return r, err
+	}
+	return r, cl.get(ctx, "/v1/pools", nil, &r)
+}
+
+func (r *statusReport) print(env *environment) {
+	r.printProcess(env)
+	t := newTable(env, "FRONTEND", "LISTEN", "POOL", "ACTIVE", "ACCEPTED", "REFUSED", "TO BACKEND", "TO CLIENT")
+	for _, f := range r.Frontends {
+		t.add(f.Name, strings.Join(f.Listen, " "), f.Pool, f.Active, f.Accepted, sum(f.Refused), bytesText(f.ToBackend), bytesText(f.ToClient))
+	}
+	fmt.Fprintln(env.stdout)
+	t.print()
+	t = newTable(env, "BACKEND", "ADDRESS", "STATE", "FOR", "WEIGHT", "SESSIONS", "FAILURES", "TO BACKEND", "TO CLIENT", "WHY")
+	for _, p := range r.Pools {
+		for _, b := range p.Backends {
+			since := "-"
+			if !b.Since.IsZero() {
+				since = spanText(r.Started.Sub(b.Since).Seconds() + r.UptimeS)
+			}
+			t.add(p.Name+"/"+b.Name, b.Address, b.State, since, b.Weight, b.Sessions, sum(b.Failures), bytesText(b.ToBackend), bytesText(b.ToClient), b.Why)
+		}
+	}
+	fmt.Fprintln(env.stdout)
+	t.print()
+}
+
+// printProcess says first how many sessions are held, of how many, and what binds first.
+func (r *statusReport) printProcess(env *environment) {
+	state := "ready"
+	if !r.Ready {
+		state = "not ready: " + r.NotReady
+	}
+	fmt.Fprintf(env.stdout, "%d of %d sessions (peak %d); what binds first is %s\n", r.Sessions.Held, r.Sessions.Limit, r.Sessions.Peak, r.BindsFirst)
+	fmt.Fprintf(env.stdout, "%s: longsplice %s, pid %d, up %s, %s, generation %d, %s\n",
+		r.Name, r.Version, r.PID, spanText(r.UptimeS), plural(r.Workers, "worker"), r.Generation, state)
+	fmt.Fprintf(env.stdout, "%d of %d files, %d of %d pipes in use\n", r.FDs.Held, r.FDs.Limit, r.Pipes.Used, r.Pipes.Limit)
+}
+
+func sum(counts map[string]uint64) (n uint64) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
