@@ -1,0 +1,72 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/longsplice/longsplice/pkg/balancer"
+	"github.com/longsplice/longsplice/pkg/testkit"
+)
+
+// small is a short demo on ports that nobody else uses.
+func small(t *testing.T, out *bytes.Buffer) Options {
+	t.Helper()
+	t.Cleanup(func() { t.Logf("the demo said:\n%s", out) })
+	return Options{
+		Backends: 3, Clients: 20, Listen: "127.0.0.1:0", For: 3 * time.Second, Out: out,
+		Build: balancer.Build{Version: "test"},
+	}
+}
+
+func TestStoryEndsWithNothingLost(t *testing.T) {
+	testkit.LeakCheck(t)
+	var out bytes.Buffer
+	if err := Run(context.Background(), small(t, &out)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"backend_ejected", "are back elsewhere", "left and came again", "0 wrong, 0 lost"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the story lacks %q", want)
+		}
+	}
+}
+
+func TestSpoiltEchoFails(t *testing.T) {
+	testkit.LeakCheck(t)
+	var out bytes.Buffer
+	o := small(t, &out)
+	o.For = time.Second
+	o.tamper = func(b []byte) []byte {
+		b[len(b)/2] ^= 1
+		return b
+	}
+	err := Run(context.Background(), o)
+	if err == nil || !strings.Contains(err.Error(), "messages wrong") {
+		t.Fatalf("a spoilt echo: %v", err)
+	}
+}
+
+func TestBusyPortIsPassedOver(t *testing.T) {
+	testkit.LeakCheck(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var out bytes.Buffer
+	o := small(t, &out)
+	o.For, o.Listen, o.HTTP = time.Second, l.Addr().String(), l.Addr().String()
+	if err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"is busy: listening on", "is busy: the status page is on"} {
+		if !strings.Contains(out.String(), fmt.Sprintf("%s %s", l.Addr(), want)) {
+			t.Errorf("%q is not said", want)
+		}
+	}
+}
