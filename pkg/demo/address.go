@@ -10,21 +10,21 @@ import (
 
 const portsToTry = 100
 
-// freeAddress is the address, or where its port is busy the same host with the next port that is free.
-func freeAddress(address string) (string, error) {
+// freeAddress is the address in numbers, or where its port is busy (moved) the same host with the next port that is free.
+func freeAddress(address string) (free string, moved bool, err error) {
 	busy := address
 	for range portsToTry {
 		l, err := net.Listen("tcp", address)
 		if err == nil {
 			defer l.Close()
-			return l.Addr().String(), nil // port 0: what the kernel chose
+			return l.Addr().String(), address != busy, nil // port 0: what the kernel chose
 		}
 		if !errors.Is(err, syscall.EADDRINUSE) {
-			return "", fmt.Errorf("listen %s: %w", address, err)
+			return "", false, err // names the address
 		}
 		address = nextPort(address)
 	}
-	return "", fmt.Errorf("%s and the %d ports after it are busy", busy, portsToTry-1)
+	return "", false, fmt.Errorf("%s and the %d ports after it are busy", busy, portsToTry-1)
 }
 
 // nextPort is the same host, one port on; after the last port comes one of the kernel's choice.
@@ -38,4 +38,12 @@ func nextPort(address string) string {
 		return address
 	}
 	return net.JoinHostPort(host, strconv.Itoa(int(uint16(n+1))))
+}
+
+func portOf(address string) string {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	return port
 }

@@ -30,6 +30,18 @@ func (t *tally) add(n int) {
 	t.bytes.Add(int64(n))
 }
 
+func (t *tally) amount() amount { return amount{t.messages.Load(), t.bytes.Load()} }
+
+// amount is messages and their bytes.
+type amount struct{ messages, bytes int64 }
+
+func (a amount) plus(b amount) amount { return amount{a.messages + b.messages, a.bytes + b.bytes} }
+
+func (a amount) minus(b amount) amount { return amount{a.messages - b.messages, a.bytes - b.bytes} }
+
+// missing is what clients sent and did not get back.
+func (b *book) missing() amount { return b.sent.amount().minus(b.returned.amount()) }
+
 // wire counts what passed through sockets.
 type wire struct{ read, wrote atomic.Int64 }
 

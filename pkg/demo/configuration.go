@@ -16,7 +16,7 @@ const (
 // shows them too.
 func (d *demo) configuration(listen, http, dir string) string {
 	interval := min(max(d.cycle/30, 100*time.Millisecond), 500*time.Millisecond).Round(10 * time.Millisecond)
-	eject := min(max(d.cycle/10, 300*time.Millisecond), 2*time.Second).Round(100 * time.Millisecond)
+	eject := min(max((d.cycle/8).Round(time.Second), time.Second), 2*time.Second)
 	var b strings.Builder
 	fmt.Fprintf(&b, "[process]\nadmin = %q\nstate_dir = %q\ndrain_timeout = \"1s\"\n", filepath.Join(dir, adminSocket), dir)
 	if http != "" {

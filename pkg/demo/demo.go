@@ -47,7 +47,8 @@ type demo struct {
 	screen   *screen
 	mint     *mint
 	bal      *balancer.Balancer
-	address  string // where longsplice listens
+	address  string   // where longsplice listens
+	moved    []string // what is elsewhere than asked for
 	backends []*backend
 	crowd    *crowd
 	cuts     atomic.Int64 // odd while a backend is being killed
@@ -99,6 +100,9 @@ func (o *Options) check() error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
 		return fmt.Errorf("read RLIMIT_NOFILE: %w", err)
 	}
+	if o.Clients > mostClients {
+		return fmt.Errorf("--clients %d: at most %d, since all come from one address and need a port each", o.Clients, mostClients)
+	}
 	if fit := clientsThatFit(r.Cur); uint64(o.Clients) > fit {
 		return fmt.Errorf("--clients %d: a session takes %d file descriptors here, where both its ends live, and RLIMIT_NOFILE is %d: %d clients fit; raise it (ulimit -n) or ask for fewer", o.Clients, fdsPerSession, r.Cur, fit)
 	}
@@ -109,6 +113,8 @@ const (
 	fdsPerSession = 4   // the client's, longsplice's two, the backend's
 	reservedFDs   = 256 // listeners, checks, the status page, logs
 	fdsPerPipeFD  = 64  // longsplice keeps a pipe (two descriptors) for 128
+
+	mostClients = 25_000 // ip_local_port_range has 28,232 ports by default, and some rest in TIME_WAIT
 )
 
 // clientsThatFit is how many clients can be held with so many descriptors.
@@ -166,48 +172,66 @@ func (d *demo) stopBackends() {
 // startBalancer starts longsplice on free ports, with a configuration like any other. A port that somebody takes between
 // looking and opening is passed over, too.
 func (d *demo) startBalancer(ctx context.Context, dir string) error {
-	http := ""
-	if d.HTTP != "" {
-		var err error
-		if http, err = freeAddress(d.HTTP); err != nil {
-			return fmt.Errorf("find a port for the status page: %w", err)
-		}
+	http, err := d.findHTTP()
+	if err != nil {
+		return fmt.Errorf("find a port for the status page: %w", err)
 	}
-	for listen := d.Listen; ; listen = nextPort(listen) {
-		free, err := freeAddress(listen)
+	for from := d.Listen; ; from = nextPort(from) {
+		free, _, err := freeAddress(from)
 		if err != nil {
 			return fmt.Errorf("find a port to listen on: %w", err)
 		}
-		if free == http { // where both are asked for the same port
-			listen = free
+		if from = free; free == http { // both were asked for the same port
 			continue
 		}
-		listen, d.address = free, free
-		text := d.configuration(listen, http, dir)
-		c, _, err := config.Parse("demo.toml", []byte(text), config.Options{})
+		text := d.configuration(free, http, dir)
+		err = d.startWith(ctx, text)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
 		if err != nil {
-			return fmt.Errorf("read the demo's configuration: %w", err)
+			return err
 		}
-		d.bal, err = balancer.Start(ctx, balancer.Options{Config: c, Build: d.Build, OnEvent: d.event})
-		if err == nil {
-			d.introduce(text, listen, http)
-			return nil
-		}
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			return fmt.Errorf("start longsplice: %w", err)
-		}
+		d.address = free
+		d.introduce(text)
+		return nil
 	}
 }
 
-// introduce prints what runs where.
-func (d *demo) introduce(text, listen, http string) {
-	s := d.screen
-	s.title("longsplice demo", fmt.Sprintf("%s and %s in one process, longsplice between them, over loopback", plural(d.Backends, "WebSocket echo backend"), plural(d.Clients, "client")))
-	if listen != d.Listen {
-		s.note("%s is busy: listening on %s instead", d.Listen, listen)
+// findHTTP looks for the status page's port; "" if no page is wanted.
+func (d *demo) findHTTP() (http string, err error) {
+	if d.HTTP == "" {
+		return "", nil
 	}
-	if http != d.HTTP {
-		s.note("%s is busy: the status page is on %s instead", d.HTTP, http)
+	http, moved, err := freeAddress(d.HTTP)
+	if moved {
+		d.moved = append(d.moved, fmt.Sprintf("%s is busy: the status page is on %s instead", d.HTTP, http))
+	}
+	return http, err
+}
+
+func (d *demo) startWith(ctx context.Context, text string) error {
+	c, _, err := config.Parse("demo.toml", []byte(text), config.Options{})
+	if err != nil {
+		return fmt.Errorf("read the demo's configuration: %w", err)
+	}
+	d.bal, err = balancer.Start(ctx, balancer.Options{Config: c, Build: d.Build, OnEvent: d.event})
+	if err != nil {
+		return fmt.Errorf("start longsplice: %w", err)
+	}
+	return nil
+}
+
+// introduce prints what runs where.
+func (d *demo) introduce(text string) {
+	s := d.screen
+	s.title("longsplice demo", fmt.Sprintf("%s and %s in one process, longsplice between them, over loopback.",
+		plural(d.Backends, "WebSocket echo backend"), plural(d.Clients, "client")))
+	if asked := portOf(d.Listen); asked != portOf(d.address) && asked != "0" {
+		d.moved = append(d.moved, fmt.Sprintf("%s is busy: listening on %s instead", d.Listen, d.address))
+	}
+	for _, m := range d.moved {
+		s.note(m)
 	}
 	s.block("longsplice runs with this configuration:", text)
 }
@@ -260,5 +284,14 @@ func (d *demo) event(e balancer.Event) {
 	case "started", "drain_begin", "drain_done", "stopped":
 		return
 	}
-	d.screen.event(e.Level, e.Name, e.Subject, e.Message)
+	d.screen.event(e.Level, e.Name, e.Subject, shorten(e.Message))
+}
+
+// shorten leaves out what net says before the cause ("dial tcp 127.0.0.1:9001: connect: "): the subject says where.
+func shorten(message string) string {
+	before, rest, found := strings.Cut(message, "dial tcp ")
+	if !found {
+		return message
+	}
+	return before + rest[strings.LastIndex(rest, ": ")+len(": "):]
 }

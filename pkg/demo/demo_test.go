@@ -3,6 +3,7 @@ package demo
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -46,7 +47,7 @@ func TestSpoiltEchoFails(t *testing.T) {
 		return b
 	}
 	err := Run(context.Background(), o)
-	if err == nil || !strings.Contains(err.Error(), "messages wrong") {
+	if err == nil || !strings.Contains(err.Error(), " wrong") {
 		t.Fatalf("a spoilt echo: %v", err)
 	}
 }
@@ -68,5 +69,48 @@ func TestBusyPortIsPassedOver(t *testing.T) {
 		if !strings.Contains(out.String(), fmt.Sprintf("%s %s", l.Addr(), want)) {
 			t.Errorf("%q is not said", want)
 		}
+	}
+}
+
+func TestOnlyBackendReturns(t *testing.T) {
+	testkit.LeakCheck(t)
+	var out bytes.Buffer
+	o := small(t, &out)
+	o.Backends, o.For = 1, 2*time.Second
+	if err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	if want := "20 of 20 clients are back"; !strings.Contains(out.String(), want) {
+		t.Errorf("the story lacks %q", want)
+	}
+}
+
+// A run that is interrupted at any moment ends in order, with books that balance.
+func TestInterruptedStoryEndsInOrder(t *testing.T) {
+	testkit.LeakCheck(t)
+	for _, after := range []time.Duration{0, 50 * time.Millisecond, 400 * time.Millisecond, 1100 * time.Millisecond} {
+		t.Run(after.String(), func(t *testing.T) {
+			var out bytes.Buffer
+			o := small(t, &out)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			o.StartAdmin = func(*balancer.Balancer) (func(), string, error) {
+				time.AfterFunc(after, cancel)
+				return func() {}, "", nil
+			}
+			if err := Run(ctx, o); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestStatusPageThatCannotStartIsAnError(t *testing.T) {
+	testkit.LeakCheck(t)
+	var out bytes.Buffer
+	o := small(t, &out)
+	o.StartAdmin = func(*balancer.Balancer) (func(), string, error) { return nil, "", errors.New("no page today") }
+	if err := Run(context.Background(), o); err == nil || !strings.Contains(err.Error(), "no page today") {
+		t.Fatalf("got %v", err)
 	}
 }

@@ -75,9 +75,7 @@ func (s *screen) title(name, what string) {
 	s.print("")
 }
 
-func (s *screen) note(format string, args ...any) {
-	s.print(s.paint(yellow, fmt.Sprintf(format, args...)))
-}
+func (s *screen) note(text string) { s.print(s.paint(yellow, text)) }
 
 // block shows a text as it is, indented.
 func (s *screen) block(title, text string) {

@@ -15,7 +15,7 @@ type step struct {
 }
 
 // untilRound is the share of a round that acts take; the rest is for the farewell.
-const untilRound = 0.92
+const untilRound = 0.96
 
 // story tells round after round until the time is over or ctx ends.
 func (d *demo) story(ctx context.Context) {
@@ -109,8 +109,8 @@ func (d *demo) killOne(ctx context.Context) {
 		return
 	}
 	d.screen.good("%d of %d clients are back elsewhere: %s; %s", len(w.took), w.away, placesOf(w), timesOf(w))
-	if broken := d.brokenSessions(); broken == 0 {
-		d.screen.line("the other %s went on", plural(int(others), "session"))
+	if d.brokenSessions() == 0 {
+		d.screen.line("the other %s went on; %s under way with the dead one", plural(int(others), "session"), plural(int(dead.book.missing().messages), "message"))
 	}
 }
 

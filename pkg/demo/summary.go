@@ -30,15 +30,6 @@ type balance struct {
 	ended         map[string]uint64
 }
 
-// amount is messages and their bytes.
-type amount struct{ messages, bytes int64 }
-
-func (t *tally) amount() amount { return amount{t.messages.Load(), t.bytes.Load()} }
-
-func (a amount) plus(b amount) amount { return amount{a.messages + b.messages, a.bytes + b.bytes} }
-
-func (a amount) minus(b amount) amount { return amount{a.messages - b.messages, a.bytes - b.bytes} }
-
 // wireBalance is the bytes that three saw of one backend's sessions: its clients, longsplice, and itself.
 type wireBalance struct {
 	name      string
@@ -97,7 +88,7 @@ func (b *balance) add(x *life) {
 	b.opened += k.opened.Load()
 	b.cut += k.cut.Load()
 	b.broken += k.broken.Load()
-	missing := k.sent.amount().minus(k.returned.amount())
+	missing := k.missing()
 	if x.killed.Load() {
 		b.kills++
 		b.underWay = b.underWay.plus(missing)
@@ -139,10 +130,10 @@ func (b *balance) faults() []string {
 			f = append(f, fmt.Sprintf(format, args...))
 		}
 	}
-	add(b.wrong > 0, "%d messages wrong", b.wrong)
-	add(b.lost != amount{}, "%d messages (%d bytes) lost outside the killed backend", b.lost.messages, b.lost.bytes)
+	add(b.wrong > 0, "%s wrong", plural(int(b.wrong), "message"))
+	add(b.lost != amount{}, "%s (%d bytes) lost outside the killed backend", plural(int(b.lost.messages), "message"), b.lost.bytes)
 	add(b.unread != amount{}, "backends received %d messages (%d bytes) less than clients sent them", b.unread.messages, b.unread.bytes)
-	add(b.broken > 0, "%d sessions broke outside the killed backend", b.broken)
+	add(b.broken > 0, "%s broke outside the killed backend", plural(int(b.broken), "session"))
 	add(b.refusedWrongly > 0, "%d connects failed while backends were there", b.refusedWrongly)
 	add(b.left > 0, "longsplice still holds %d sessions", b.left)
 	for _, w := range b.wires {
@@ -168,7 +159,9 @@ func (d *demo) summary(b *balance) {
 	s.print(s.verdict(fmt.Sprintf("  %-32s%14s", "wrong", count(b.wrong)), b.wrong == 0))
 	s.print("")
 	s.pair("  sessions", fmt.Sprintf("%s, %s at once; %d cut off by %s, %d broke otherwise", count(b.opened), count(b.peak), b.cut, plural(b.kills, "kill"), b.broken))
-	s.pair("  connects failed", fmt.Sprintf("%d, of them %d without a reason", b.refused, b.refusedWrongly))
+	if b.refused > 0 {
+		s.pair("  connects failed", fmt.Sprintf("%d, of them %d while backends were there", b.refused, b.refusedWrongly))
+	}
 	s.pair("  ended as", endings(b.ended))
 	s.pair("  relayed", fmt.Sprintf("%s, %s of them spliced", size(int64(b.moved)), size(int64(b.moved-b.copied))))
 	for _, w := range b.wires {
