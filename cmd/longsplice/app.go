@@ -8,16 +8,9 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// What help groups commands by. They are shown in the order of the alphabet.
-const (
-	groupServe = "balance"
-	groupAsk   = "ask a running process"
-	groupLater = notSupported
-)
-
 func newApp(env *environment) *cli.App {
 	commands := []*cli.Command{
-		runCommand(env), demoCommand(env), checkCommand(env), versionCommand(env), completionCommand(env),
+		runCommand(env), demoCommand(env), checkCommand(env), versionCommand(env), completionCommand(env), helpCommand(env),
 		statusCommand(env), sessionsCommand(env), explainCommand(env), eventsCommand(env),
 	}
 	commands = append(commands, laterCommands()...)
@@ -25,16 +18,17 @@ func newApp(env *environment) *cli.App {
 		prepare(c)
 	}
 	return &cli.App{
-		Name:        programName,
-		Usage:       "splice many long-lived TCP connections to their backends",
-		Description: "longsplice demo        see it work, with backends and clients of its own\nlongsplice check -c F  see whether a configuration is right\nlongsplice run -c F    balance",
-		Commands:    commands,
-		Writer:      env.stdout, ErrWriter: env.stderr,
-		Action:       noCommand,
+		Name:     programName,
+		Commands: commands,
+		Writer:   env.stdout, ErrWriter: env.stderr,
+		Flags:        []cli.Flag{&cli.BoolFlag{Name: "version", Aliases: []string{"v"}}},
+		Action:       func(c *cli.Context) error { return programAction(env, c) },
 		OnUsageError: usageError,
-		HideVersion:  true,
 		// cli would print the error and exit by itself.
 		ExitErrHandler:            func(*cli.Context, error) {},
+		CustomAppHelpTemplate:     appHelp(commands),
+		HideHelpCommand:           true,
+		HideVersion:               true,
 		EnableBashCompletion:      true,
 		DisableSliceFlagSeparator: true, // a path may hold a comma
 	}
@@ -50,6 +44,15 @@ func prepare(c *cli.Command) {
 	if len(c.Subcommands) > 0 && c.Action == nil {
 		c.Action = noCommand
 	}
+}
+
+// programAction is what happens without a command.
+func programAction(env *environment, c *cli.Context) error {
+	if c.Bool("version") && !c.Args().Present() {
+		newVersionReport().print(env)
+		return nil
+	}
+	return noCommand(c)
 }
 
 // noCommand is what happens where a command has to follow and none, or an unknown one, does.
@@ -78,6 +81,9 @@ func usageError(c *cli.Context, err error, _ bool) error {
 	text := err.Error()
 	if word, unknown := strings.CutPrefix(text, "flag provided but not defined: "); unknown {
 		text = "there is no flag " + dashed(word) + didYouMean(strings.TrimLeft(word, "-"), flagNames(c.Command))
+		if c.Command.Name == programName {
+			text += "; a command's flags come after the command"
+		}
 	}
 	return usage(c, text)
 }
@@ -112,6 +118,45 @@ func usage(c *cli.Context, what string) error {
 		own += ": "
 	}
 	return cli.Exit(fmt.Sprintf("%s%s; see: %s --help", own, what, name), exitUsage)
+}
+
+// flagsFirst moves a command's flags before its arguments, where the parser looks for them: `explain chat 192.0.2.7:1
+// --json` means what it seems to mean.
+func flagsFirst(app *cli.App, args []string) []string {
+	if len(args) < 3 || args[len(args)-1] == "--generate-bash-completion" {
+		return args
+	}
+	c := app.Command(args[1])
+	if c == nil || c.ArgsUsage == "" {
+		return args
+	}
+	var flags, rest []string
+	for words := args[2:]; len(words) > 0; words = words[1:] {
+		word := words[0]
+		switch {
+		case word == "--":
+			return slices.Concat(args[:2], flags, words[:1], rest, words[1:])
+		case !strings.HasPrefix(word, "-"):
+			rest = append(rest, word)
+		default:
+			flags = append(flags, word)
+			if takesValue(c, word) && len(words) > 1 {
+				words = words[1:]
+				flags = append(flags, words[0])
+			}
+		}
+	}
+	return slices.Concat(args[:2], flags, rest)
+}
+
+// takesValue tells whether the word after this one belongs to it.
+func takesValue(c *cli.Command, word string) bool {
+	for _, f := range c.Flags {
+		if d, ok := f.(cli.DocGenerationFlag); ok && slices.Contains(f.Names(), strings.TrimLeft(word, "-")) {
+			return d.TakesValue()
+		}
+	}
+	return false
 }
 
 // noArguments refuses arguments that a command would ignore.

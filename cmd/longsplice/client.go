@@ -34,7 +34,7 @@ func adminFlag() cli.Flag {
 	}
 }
 
-// newClient connects to nobody yet.
+// newClient is for the socket that flag, environment or default name; nobody is connected to yet.
 func newClient(env *environment, c *cli.Context) *client {
 	path := c.String("admin")
 	if path == "" {
@@ -43,6 +43,10 @@ func newClient(env *environment, c *cli.Context) *client {
 	if path == "" {
 		path = defaultAdmin
 	}
+	return clientOf(path)
+}
+
+func clientOf(path string) *client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}

@@ -18,7 +18,7 @@ func explainCommand(env *environment) *cli.Command {
 		Flags:     []cli.Flag{adminFlag(), jsonFlag()},
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 2 {
-				return usage(c, "takes a frontend and a client's address, as in: explain chat 192.0.2.7:40312; flags come before them")
+				return usage(c, "takes a frontend and a client's address, as in: explain chat 192.0.2.7:40312")
 			}
 			var e balancer.Explanation
 			q := url.Values{"frontend": {c.Args().Get(0)}, "client": {c.Args().Get(1)}}

@@ -50,7 +50,8 @@ func main() {
 
 // run runs the command that the arguments name and returns the exit code. Errors are printed here and nowhere else.
 func run(env *environment) int {
-	err := newApp(env).Run(env.args)
+	app := newApp(env)
+	err := app.Run(flagsFirst(app, env.args))
 	if err == nil {
 		return exitOK
 	}

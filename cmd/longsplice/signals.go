@@ -25,15 +25,21 @@ func (s *service) obey(sig os.Signal) {
 	}
 }
 
+// reopenAccessLog follows a rotation. Without a log, or while starting, there is nothing to reopen.
 func (s *service) reopenAccessLog() {
-	if s.balancer == nil {
+	if s.balancer == nil || s.cfg.Process.AccessLog == "" {
 		return
 	}
 	if err := s.balancer.ReopenAccessLog(); err != nil {
 		s.emit("degraded", "error", "reopen the access log: "+err.Error())
 		return
 	}
-	s.log.write(balancer.Event{Time: time.Now(), Name: "access_log_reopened", Level: "info", Message: s.cfg.Process.AccessLog})
+	s.note("access_log_reopened", "", s.cfg.Process.AccessLog)
+}
+
+// note writes a line to the log alone.
+func (s *service) note(name, subject, message string) {
+	s.log.write(balancer.Event{Time: time.Now(), Name: name, Level: "info", Subject: subject, Message: message})
 }
 
 // Bounds of a dump: so many bytes of stacks are asked for (the world is stopped meanwhile), so many lines are logged.
@@ -44,19 +50,16 @@ const (
 
 // dump writes a line per worker and a line per goroutine to the log.
 func (s *service) dump() {
-	line := func(subject, message string) {
-		s.log.write(balancer.Event{Time: time.Now(), Name: "dump", Level: "info", Subject: subject, Message: message})
-	}
 	if s.balancer != nil {
 		for _, w := range s.balancer.Workers() {
 			w.Turns = balancer.Histogram{} // long, and in the metrics
 			text, _ := json.Marshal(w)
-			line("worker", string(text))
+			s.note("dump", "worker", string(text))
 		}
 	}
 	buf := make([]byte, dumpBytes)
 	stacks := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
 	for _, g := range stacks[:min(len(stacks), dumpLines)] {
-		line("goroutine", g)
+		s.note("dump", "goroutine", g)
 	}
 }
