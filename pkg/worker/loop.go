@@ -10,7 +10,7 @@ const (
 	maxWaitMs    = 500 // so that a stopped machine is told from a quiet one
 	pausedWaitMs = 20  // accepting is paused: another worker may free room
 	shedWaitMs   = 10
-	spinWaitMs   = 1 // after a busy turn: short enough for sys.Real to keep the thread's P
+	busyWaitMs   = 5 // after a turn with work: short enough for sys.Real to keep the thread's P
 )
 
 // standstillMs is a gap between two turns that no wait explains: the machine was paused.
@@ -40,11 +40,11 @@ func (w *Worker) turn() {
 // counted is published, a long one.
 func (w *Worker) wait() int {
 	ms := w.waitMs()
-	n, errno := w.k.EpollWait(w.epfd, w.events[:], min(ms, spinWaitMs))
+	n, errno := w.k.EpollWait(w.epfd, w.events[:], min(ms, busyWaitMs))
 	if errno != 0 {
 		panic(callError{"epoll_wait", errno}) // our own descriptors are broken: nothing can go on
 	}
-	if n > 0 || ms <= spinWaitMs {
+	if n > 0 || ms <= busyWaitMs {
 		return n
 	}
 	w.publish()
