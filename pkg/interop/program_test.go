@@ -1,0 +1,150 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/longsplice/longsplice/pkg/testkit"
+)
+
+// atMost bounds a run of a program that ends by itself: far above what the slowest one needs.
+const atMost = 60 * time.Second
+
+// server is a program that runs until the end of its test.
+type server struct {
+	output syncBuffer
+	ended  chan struct{}
+}
+
+// launch starts a program. It is killed at the end of t together with the processes that it started; what it wrote is shown
+// if t failed.
+func launch(t *testing.T, name string, args ...string) *server {
+	t.Helper()
+	cmd := exec.Command(testkit.NeedProgram(t, name), args...)
+	s := &server{ended: make(chan struct{})}
+	cmd.Dir, cmd.Stdout, cmd.Stderr = t.TempDir(), &s.output, &s.output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(s.ended)
+		_ = cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // its whole process group
+		<-s.ended
+		if t.Failed() {
+			t.Logf("%s wrote: %s", name, s.output.String())
+		}
+	})
+	return s
+}
+
+// serves waits until something accepts at each address.
+func (s *server) serves(t *testing.T, addresses ...string) {
+	t.Helper()
+	for _, a := range addresses {
+		network, where := split(a)
+		s.wait(t, "nothing accepts at "+a, func() bool {
+			c, err := net.Dial(network, where)
+			if err == nil {
+				c.Close()
+			}
+			return err == nil
+		})
+	}
+}
+
+// says waits until the program has written a text, for one that takes a connection for a client.
+func (s *server) says(t *testing.T, text string) {
+	t.Helper()
+	s.wait(t, "it did not write "+text, func() bool { return strings.Contains(s.output.String(), text) })
+}
+
+func (s *server) wait(t *testing.T, trouble string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(testkit.Bound); !ok(); time.Sleep(5 * time.Millisecond) {
+		select {
+		case <-s.ended:
+			t.Fatalf("%s: the program ended: %s", trouble, s.output.String())
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s within %s", trouble, testkit.Bound)
+		}
+	}
+}
+
+// run runs a program to its end and returns what it wrote to stdout. Another exit code than 0 fails t.
+func run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	var out bytes.Buffer
+	runTo(t, &out, name, args...)
+	return out.String()
+}
+
+// runTo is run with the program's stdout written to out; it returns what the program wrote to stderr.
+func runTo(t *testing.T, out io.Writer, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), atMost)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, testkit.NeedProgram(t, name), args...)
+	var complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = out, &complaints
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s %s: %v: %s%s", name, strings.Join(args, " "), err, &complaints, out)
+	}
+	return complaints.String()
+}
+
+// freePort returns a TCP port that nobody listens on, below the ephemeral range: no connection takes it meanwhile.
+func freePort(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		port := 15_000 + rand.IntN(15_000)
+		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		if err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("found no free port")
+	return 0
+}
+
+// split turns an address as the configuration has it into what package net wants.
+func split(address string) (network, where string) {
+	if path, unix := strings.CutPrefix(address, "unix:"); unix {
+		return "unix", path
+	}
+	return "tcp", address
+}
+
+// syncBuffer collects the output of a running program.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
