@@ -164,7 +164,11 @@ func (b *Balancer) monitorPanic(p *backend.Pool) {
 // monitorResources sees shortages.
 func (b *Balancer) monitorResources() {
 	held := b.held.Held.Load()
-	if sum := b.sum(); sum.Value(stats.Own, 0, stats.ListenersPaused) > 0 {
+	paused := uint64(0)
+	for _, w := range b.workers {
+		paused += w.Sheet().Seen(stats.Own, 0, stats.ListenersPaused)
+	}
+	if paused > 0 {
 		b.Emit(Event{Name: "accept_paused", Level: "warn", Message: fmt.Sprintf("%d of %d sessions are held; new connections wait in the kernel's queue. %s", held, b.limits.sessions, b.limits.bindsFirst)})
 	}
 	if open := sys.OpenFDs(); open > b.limits.fds*95/100 {

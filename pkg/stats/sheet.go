@@ -66,6 +66,11 @@ func (s *Sheet) Publish() {
 	s.dirty = s.dirty[:0]
 }
 
+// Seen is one published counter, for who needs no more than that.
+func (s *Sheet) Seen(k Kind, number, counter int) uint64 {
+	return s.Row(k, number).seen[counter].Load()
+}
+
 // Copy is one moment of a sheet: rows by kind and number.
 type Copy [numKinds][][]uint64
 
