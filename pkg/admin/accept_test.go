@@ -29,36 +29,46 @@ func TestAnswersWithoutDescriptors(t *testing.T) {
 		return
 	}
 	r := serve(t, newFake(5), nil)
-	// Our own connections are made before the descriptors are gone; the server's side of them is not.
-	conns := make([]int, 3)
-	for i := range conns {
+	// Our own ends are opened before the descriptors are gone; the server's ends are not.
+	ours := make([]int, 3*reserveFDs)
+	for i := range ours {
 		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		must(t, err)
-		conns[i] = fd
+		ours[i] = fd
 	}
+	limit := unix.Rlimit{Cur: 256, Max: 256}
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 	hog := takeAll(t)
-	for round := range 20 { // more often than there are descriptors in the reserve: each comes back
-		for _, fd := range conns[:1+round%3] {
-			askRaw(t, fd, r.socket)
-		}
-		for i := range conns {
-			must(t, unix.Close(conns[i]))
-			conns[i] = mustSocket(t)
-		}
-		if fd, err := unix.Eventfd(0, 0); err == nil {
-			hog = append(hog, fd) // what the reserve had not taken back yet
-		}
+	for _, fd := range ours { // more often than there are descriptors in the reserve: each comes back
+		askRaw(t, fd, r.socket)
+		hog = append(hog, takeAll(t)...) // what the reserve gives away while nobody waits is lost
+		must(t, unix.Shutdown(fd, unix.SHUT_RDWR))
+		whole(t, &r.doors[0].listener.reserve)
 	}
-	for _, fd := range append(hog, conns...) {
+	for _, fd := range append(hog, ours...) {
 		unix.Close(fd)
+	}
+}
+
+// whole waits until the reserve has all its descriptors again.
+func whole(t *testing.T, r *reserve) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		r.mu.Lock()
+		n := len(r.held)
+		r.mu.Unlock()
+		if n == reserveFDs {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the reserve has %d descriptors, want %d", n, reserveFDs)
+		}
 	}
 }
 
 // takeAll opens descriptors until there are no more.
 func takeAll(t *testing.T) (fds []int) {
 	t.Helper()
-	limit := unix.Rlimit{Cur: 256, Max: 256}
-	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 	for {
 		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 		if err == unix.EMFILE {
@@ -69,25 +79,12 @@ func takeAll(t *testing.T) (fds []int) {
 	}
 }
 
-func mustSocket(t *testing.T) int {
-	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err == nil {
-			return fd
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("socket: %v", err)
-		}
-	}
-}
-
-// askRaw asks /healthz over fd without taking another descriptor.
+// askRaw asks /healthz over fd, without taking another descriptor, and leaves the connection open.
 func askRaw(t *testing.T, fd int, path string) {
 	t.Helper()
 	must(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5}))
 	must(t, unix.Connect(fd, &unix.SockaddrUnix{Name: path}))
-	_, err := unix.Write(fd, []byte("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+	_, err := unix.Write(fd, []byte("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"))
 	must(t, err)
 	buf := make([]byte, 4096)
 	n, err := unix.Read(fd, buf)

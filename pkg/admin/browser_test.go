@@ -267,7 +267,7 @@ func TestStatusPageInABrowser(t *testing.T) {
 				t.Errorf("the first line does not say what is held and what binds: %q", first)
 			}
 			for what, expression := range map[string]string{
-				"wider than the window":          `document.documentElement.scrollWidth > innerWidth`,
+				"wider than the window":          fmt.Sprintf(`document.documentElement.scrollWidth > %d`, c.width),
 				"light where dark was asked for": fmt.Sprintf(`(getComputedStyle(document.body).backgroundColor.match(/\d+/)[0] < 100) !== %v`, c.dark),
 				"without rates":                  `document.querySelector("#frontends td.num:nth-child(5)").textContent === "–"`,
 				"without a plot":                 `document.querySelector("svg path.one").getAttribute("d").length < 100`,

@@ -48,23 +48,33 @@ func secure(h http.Header) {
 
 // stop tells what is wrong with a request whatever it asks for; nil: nothing.
 func (s *Server) stop(q request, r *http.Request) *problem {
-	if q.door.kind == doorSocket {
-		if p, _ := r.Context().Value(peerKey{}).(peer); !p.mayEnter(q.door.group) {
-			return &problem{http.StatusForbidden, "forbidden", "the admin socket serves root, the balancer's own user and members of process.admin_group", nil}
-		}
-		return nil
-	}
+	p := q.door.wrongCaller(r)
 	switch {
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		return &problem{http.StatusMethodNotAllowed, "read_only", "nothing is changed over TCP; use the admin socket", nil}
-	case r.ContentLength != 0:
-		return &problem{http.StatusBadRequest, "bad_request", "a request over TCP has no body", nil}
-	case crossSite(r):
+	case p != nil:
+		return p
+	case crossSite(r): // at the socket too: `ssh -L` puts it where a browser gets at it
 		return &problem{http.StatusForbidden, "cross_site", "the request comes from another site's page", nil}
 	case !q.held && !s.knownHost(q.door, r.Host):
 		// A page of another site can have its name resolve to our address, and would then be of our origin.
 		return &problem{http.StatusForbidden, "unknown_host",
 			"the Host header names " + r.Host + ", which is not a name of this server; use its address or the host's own name, or send the token", nil}
+	}
+	return nil
+}
+
+// wrongCaller tells what is wrong with who asks, or how; nil: nothing.
+func (d *door) wrongCaller(r *http.Request) *problem {
+	if d.kind == doorSocket {
+		if p, _ := r.Context().Value(peerKey{}).(peer); !p.mayEnter(d.group) {
+			return &problem{http.StatusForbidden, "forbidden", "the admin socket serves root, the balancer's own user and members of process.admin_group", nil}
+		}
+		return nil
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return &problem{http.StatusMethodNotAllowed, "read_only", "nothing is changed over TCP; use the admin socket", nil}
+	}
+	if r.ContentLength != 0 {
+		return &problem{http.StatusBadRequest, "bad_request", "a request over TCP has no body", nil}
 	}
 	return nil
 }
@@ -109,7 +119,11 @@ func (s *Server) knownHost(d *door, host string) bool {
 		listen := d.address.Addr()
 		return ip.IsLoopback() || ip == listen || listen.IsUnspecified()
 	}
-	return s.names[strings.ToLower(strings.TrimSuffix(name, "."))]
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if d.kind == doorSocket && !strings.Contains(name, ".") {
+		return true // made up, as in `curl --unix-socket`; a name that somebody else owns has a dot
+	}
+	return s.names[name]
 }
 
 // holdsToken tells whether the request carries the token: as a bearer token or, for browsers, as the password of Basic

@@ -186,10 +186,9 @@ func TestEventStream(t *testing.T) {
 
 func TestEventStreamOutlivesReadTimeout(t *testing.T) {
 	f := newFake(1)
-	r := start(t, f, nil)
-	for _, d := range r.doors { // as if a long time had passed
-		d.server.ReadTimeout, d.server.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
-	}
+	r := start(t, f, func(o *Options) { // as if a long time passed
+		o.adjust = func(d *door) { d.server.ReadTimeout, d.server.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond }
+	})
 	resp := r.open(t, doorSocket, "GET", "/v1/events")
 	defer resp.Body.Close()
 	time.Sleep(200 * time.Millisecond)

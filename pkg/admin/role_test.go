@@ -78,13 +78,14 @@ func TestWhoMayDoWhat(t *testing.T) {
 // serveRemote serves an address that other hosts could reach, by treating a loopback listener as if it were one: tests
 // open nothing to the network.
 func serveRemote(t *testing.T) *rig {
-	r := serve(t, newFake(5), withToken(t))
-	for _, d := range r.doors {
-		if d.kind == doorLoopback {
-			d.kind = doorRemote
+	return serve(t, newFake(5), func(o *Options) {
+		withToken(t)(o)
+		o.adjust = func(d *door) {
+			if d.kind == doorLoopback {
+				d.kind = doorRemote
+			}
 		}
-	}
-	return r
+	})
 }
 
 func patternOf(r *rig, method, target string) string {
@@ -174,6 +175,24 @@ func TestHostsAndOrigins(t *testing.T) {
 				t.Errorf("security headers are missing: %v", a.header)
 			}
 		})
+	}
+}
+
+// A forwarded socket (ssh -L) must not serve pages of other sites either.
+func TestHostsAndOriginsAtTheSocket(t *testing.T) {
+	r := start(t, newFake(5), nil)
+	for _, c := range []struct {
+		name, header, code string
+	}{
+		{"a made-up name", "Host: admin", ""},
+		{"a forwarded port", "Host: localhost:9000", ""},
+		{"a name that was made to lead here", "Host: evil.example", "unknown_host"},
+		{"another origin", "Origin: http://evil.example", "cross_site"},
+		{"another site", "Sec-Fetch-Site: cross-site", "cross_site"},
+	} {
+		if a := r.ask(t, doorSocket, "GET", "/v1/status", c.header); a.code(t) != c.code {
+			t.Errorf("%s: got %d %q, want %q", c.name, a.status, a.code(t), c.code)
+		}
 	}
 }
 

@@ -104,10 +104,9 @@ func notSupportedYet(_ *Server, _ request, _ http.ResponseWriter, r *http.Reques
 	return &problem{http.StatusNotImplemented, "not_supported_yet", r.Method + " " + r.URL.Path + " is not supported yet", nil}
 }
 
-// profile serves one of net/http/pprof's pages: text and downloads that take as long as they are asked to.
+// profile serves one of net/http/pprof's pages; they lift writeTimeout themselves where they take as long as asked to.
 func profile(h http.HandlerFunc) endpoint {
 	return func(_ *Server, _ request, w http.ResponseWriter, r *http.Request) *problem {
-		unlimited(w)
 		h(w, r)
 		return nil
 	}

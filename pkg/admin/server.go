@@ -32,6 +32,8 @@ type Options struct {
 	Process config.Process // Name, Admin, AdminGroup, HTTP, HTTPTokenFile are read
 	Hosts   []string       // names that a Host header may carry over TCP, beside the addresses and the host's own name
 	OnError func(error)    // told of what goes wrong while serving; nil: nobody
+
+	adjust func(*door) // for tests: called with each door before it is served
 }
 
 // Server serves the admin API until Close.
@@ -70,6 +72,9 @@ func Start(v View, o Options) (*Server, error) {
 		return nil, err
 	}
 	for _, d := range s.doors {
+		if o.adjust != nil {
+			o.adjust(d)
+		}
 		s.wg.Go(func() { s.serve(d) })
 	}
 	s.wg.Go(func() { s.live.run(s.ctx) })

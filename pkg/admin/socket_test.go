@@ -193,12 +193,6 @@ func TestStrangerIsRefused(t *testing.T) {
 	curl := testkit.NeedProgram(t, "curl")
 	nobody, err := user.Lookup("nobody")
 	must(t, err)
-	dir, err := os.MkdirTemp("/tmp", "longsplice-admin") // where another user gets through
-	must(t, err)
-	defer os.RemoveAll(dir)
-	must(t, os.Chmod(dir, 0o755))
-	r := start(t, newFake(1), func(o *Options) { o.Process.Admin = filepath.Join(dir, "admin.sock") })
-	must(t, os.Chmod(r.socket, 0o666))
 	for _, c := range []struct {
 		name, want string
 		groups     []uint32
@@ -209,7 +203,15 @@ func TestStrangerIsRefused(t *testing.T) {
 		{"a member while no group is set", "403", []uint32{4242}, noGroup},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r.doors[0].group = c.group
+			dir, err := os.MkdirTemp("/tmp", "longsplice-admin") // where another user gets through
+			must(t, err)
+			defer os.RemoveAll(dir)
+			must(t, os.Chmod(dir, 0o755))
+			r := start(t, newFake(1), func(o *Options) {
+				o.Process.Admin = filepath.Join(dir, "admin.sock")
+				o.adjust = func(d *door) { d.group = c.group }
+			})
+			must(t, os.Chmod(r.socket, 0o666))
 			cmd := exec.Command(curl, "-s", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket", r.socket, "http://longsplice/v1/status")
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: number(t, nobody.Uid), Gid: number(t, nobody.Gid), Groups: c.groups}}
 			out, err := cmd.Output()

@@ -24,18 +24,10 @@ func openStream(d *door, w http.ResponseWriter, r *http.Request) (st *stream, do
 		w.Header().Set("Retry-After", "5")
 		return nil, nil, &problem{http.StatusServiceUnavailable, "too_many_streams", fmt.Sprintf("%d streams are open already", cap(d.streams)), nil}
 	}
-	unlimited(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx in front would hold events back
 	st = &stream{w, http.NewResponseController(w)}
 	return st, func() { <-d.streams }, nil
-}
-
-// unlimited lifts the time limits of a request that may take long; each write then has its own.
-func unlimited(w http.ResponseWriter) {
-	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Time{}) // would end the request's context when it passes
-	_ = c.SetWriteDeadline(time.Time{})
 }
 
 // send writes one event; an error means that the reader has gone or takes nothing any more.

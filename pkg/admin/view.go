@@ -22,3 +22,5 @@ type View interface {
 	// Recent returns the last events, the oldest first.
 	Recent() []balancer.Event
 }
+
+var _ View = (*balancer.Balancer)(nil)
