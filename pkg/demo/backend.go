@@ -191,7 +191,9 @@ func (x *life) echo(ws *websocket.Conn, buf *bytes.Buffer) error {
 		x.book.wrong.Add(1)
 	}
 	if x.tamper != nil {
-		m = x.tamper(m)
+		if m = x.tamper(m); m == nil {
+			return nil
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), echoWithin)
 	defer cancel()

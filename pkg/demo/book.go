@@ -8,11 +8,12 @@ import (
 // book is what was counted of one life of a backend, at both ends of its sessions. What clients sent and did not get
 // back is lost, or, where the life was cut short, was under way when it was.
 type book struct {
-	sent     tally // by clients; counted before the write
-	received tally // by the backend
-	echoed   tally // by the backend; counted after the write
-	returned tally // to clients, in order and equal to what they had sent
-	wrong    atomic.Int64
+	sent     tally        // by clients; counted before the write
+	received tally        // by the backend
+	echoed   tally        // by the backend; counted after the write
+	returned tally        // to clients, in order and equal to what they had sent
+	spoilt   tally        // came back to clients, but otherwise than sent
+	wrong    atomic.Int64 // arrived spoilt at the backend, or at a client that had not asked for it
 
 	opened atomic.Int64 // sessions, as clients see them
 	open   atomic.Int64
@@ -40,7 +41,9 @@ func (a amount) plus(b amount) amount { return amount{a.messages + b.messages, a
 func (a amount) minus(b amount) amount { return amount{a.messages - b.messages, a.bytes - b.bytes} }
 
 // missing is what clients sent and did not get back.
-func (b *book) missing() amount { return b.sent.amount().minus(b.returned.amount()) }
+func (b *book) missing() amount {
+	return b.sent.amount().minus(b.returned.amount()).minus(b.spoilt.amount())
+}
 
 // wire counts what passed through sockets.
 type wire struct{ read, wrote atomic.Int64 }

@@ -30,7 +30,7 @@ type Options struct {
 	// StartAdmin serves the admin API of a balancer; nil: nobody does. url is the status page's.
 	StartAdmin func(*balancer.Balancer) (stop func(), url string, err error)
 
-	tamper func([]byte) []byte // spoils what a backend echoes, for tests
+	tamper func([]byte) []byte // spoils what a backend echoes, nil keeps it; for tests
 }
 
 // Times that do not follow the length of the story.

@@ -154,18 +154,18 @@ func (s *session) listen(ctx context.Context) error {
 		if _, err := readMessage(ctx, s.ws, &got); err != nil {
 			return err
 		}
-		var m message
-		select {
-		case m = <-s.pending:
-		default:
-			s.wrong("client %d got an echo of what it had not sent: %+v", s.c.id, name(got.Bytes()))
+		m, ok := s.asked(got.Bytes())
+		if !ok {
+			s.life.book.wrong.Add(1)
+			s.c.fault("client %d got an echo of what it had not sent: %+v", s.c.id, name(got.Bytes()))
 			continue
 		}
 		want = s.c.mint.bytes(want, m)
 		if bytes.Equal(got.Bytes(), want) {
-			s.life.book.returned.add(len(want))
+			s.life.book.returned.add(m.size)
 		} else {
-			s.wrong("client %d waited for message %d of %d bytes and got %d of %d bytes, checksum right: %t",
+			s.life.book.spoilt.add(m.size)
+			s.c.fault("client %d waited for message %d of %d bytes and got %d of %d bytes, its checksum right: %t",
 				s.c.id, m.number, m.size, name(got.Bytes()).number, got.Len(), whole(got.Bytes()))
 		}
 		if m.last {
@@ -174,8 +174,17 @@ func (s *session) listen(ctx context.Context) error {
 	}
 }
 
-func (s *session) wrong(format string, args ...any) {
-	if s.life.book.wrong.Add(1) == 1 {
-		s.c.fault(format, args...)
+// asked takes the message that is due; where a later one has come, those before it are lost. false: none is due.
+func (s *session) asked(got []byte) (message, bool) {
+	for {
+		select {
+		case m := <-s.pending:
+			if whole(got) && name(got).number > m.number && len(s.pending) > 0 {
+				continue
+			}
+			return m, true
+		default:
+			return message{}, false
+		}
 	}
 }

@@ -98,13 +98,18 @@ func (d *demo) killOne(ctx context.Context) {
 	d.cuts.Add(1)
 	if d.Backends == 1 {
 		d.screen.line("it was the only one: its clients have to wait for it")
+	} else {
+		d.seeThemBack(ctx, dead, others)
+	}
+	d.await(ctx, "longsplice notices that "+victim.name+" is dead", func() bool { return d.stateOf(victim.name) != "healthy" })
+}
+
+// seeThemBack waits for the clients of a dead backend; others is how many sessions were elsewhere.
+func (d *demo) seeThemBack(ctx context.Context, dead *life, others int64) {
+	if !d.await(ctx, "the clients of "+dead.name+" notice", func() bool { return dead.book.open.Load() == 0 }) {
 		return
 	}
-	gone := func() bool { return dead.book.open.Load() == 0 }
-	if !d.await(ctx, "the clients of "+victim.name+" notice", gone) {
-		return
-	}
-	w, ok := d.awaitWave(ctx, "the clients of "+victim.name+" come back elsewhere")
+	w, ok := d.awaitWave(ctx, "the clients of "+dead.name+" come back elsewhere")
 	if !ok {
 		return
 	}

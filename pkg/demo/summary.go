@@ -84,7 +84,7 @@ func (b *balance) add(x *life) {
 	b.sent = b.sent.plus(k.sent.amount())
 	b.received = b.received.plus(k.received.amount())
 	b.returned = b.returned.plus(k.returned.amount())
-	b.wrong += k.wrong.Load()
+	b.wrong += k.wrong.Load() + k.spoilt.messages.Load()
 	b.opened += k.opened.Load()
 	b.cut += k.cut.Load()
 	b.broken += k.broken.Load()
