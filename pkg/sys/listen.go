@@ -131,8 +131,13 @@ func ListenUnix(path string, backlog int) (fd int, err error) {
 	return fd, nil
 }
 
-// removeStale unlinks the socket file at path if connecting to it is refused: its owner is gone.
+// removeStale unlinks the socket file at path if connecting to it is refused: its owner is gone. Connecting to a plain
+// file is refused too, and that is somebody's file.
 func removeStale(path string, sa *Sockaddr) bool {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return false
+	}
 	fd, errno := Real{}.Socket(unix.AF_UNIX)
 	if errno != 0 {
 		return false

@@ -70,13 +70,13 @@ func (Real) EventFD() (int, Errno) {
 // Wake implements Kernel. EAGAIN (the counter is at its end) means that a wake-up is due already.
 func (Real) Wake(fd int) {
 	one := uint64(1)
-	unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&one)), 8)
+	_, _, _ = unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&one)), 8)
 }
 
 // ClearWake implements Kernel.
 func (Real) ClearWake(fd int) {
 	var n uint64
-	unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&n)), 8)
+	_, _, _ = unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&n)), 8)
 }
 
 // Accept implements Kernel.
@@ -199,7 +199,7 @@ func (Real) Close(fd int) Errno {
 // Reset implements Kernel. A linger time above 0 is never used: it blocks even a non-blocking close.
 func (r Real) Reset(fd int) Errno {
 	linger := unix.Linger{Onoff: 1}
-	unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER, uintptr(unsafe.Pointer(&linger)), unix.SizeofLinger, 0)
+	_, _, _ = unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER, uintptr(unsafe.Pointer(&linger)), unix.SizeofLinger, 0)
 	return r.Close(fd)
 }
 
