@@ -3,6 +3,7 @@ package demo
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"syscall"
@@ -10,21 +11,52 @@ import (
 
 const portsToTry = 100
 
-// freeAddress is the address in numbers, or where its port is busy (moved) the same host with the next port that is free.
-func freeAddress(address string) (free string, moved bool, err error) {
-	busy := address
+// claims keeps ports for this demo, while nobody listens on them too: otherwise another demo could take the port of a
+// backend that is dead. Only demos know of it.
+type claims []io.Closer
+
+// take claims a port: an abstract unix socket (unix(7)) stands for it in this network namespace, until the process ends
+// or release. The error wraps syscall.EADDRINUSE if another demo has it.
+func (c *claims) take(port string) error {
+	l, err := net.Listen("unix", "@longsplice-demo-port-"+port)
+	if err != nil {
+		return err
+	}
+	*c = append(*c, l)
+	return nil
+}
+
+func (c *claims) release() {
+	for _, x := range *c {
+		x.Close()
+	}
+	*c = nil
+}
+
+// free claims the address and returns it in numbers; where its port is busy (moved) the same host with the next port.
+func (c *claims) free(address string) (free string, moved bool, err error) {
+	asked := address
 	for range portsToTry {
-		l, err := net.Listen("tcp", address)
+		free, err := c.tryPort(address)
 		if err == nil {
-			defer l.Close()
-			return l.Addr().String(), address != busy, nil // port 0: what the kernel chose
+			return free, address != asked, nil
 		}
 		if !errors.Is(err, syscall.EADDRINUSE) {
 			return "", false, err // names the address
 		}
 		address = nextPort(address)
 	}
-	return "", false, fmt.Errorf("%s and the %d ports after it are busy", busy, portsToTry-1)
+	return "", false, fmt.Errorf("%s and the %d ports after it are busy", asked, portsToTry-1)
+}
+
+func (c *claims) tryPort(address string) (string, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	free := l.Addr().String() // port 0: what the kernel chose
+	return free, c.take(portOf(free))
 }
 
 // nextPort is the same host, one port on; after the last port comes one of the kernel's choice.

@@ -170,7 +170,7 @@ func (x *life) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // answered already
 	}
-	defer ws.CloseNow()
+	defer func() { _ = ws.CloseNow() }() // fails where it is closed already
 	ws.SetReadLimit(mostMessage)
 	var buf bytes.Buffer
 	for x.echo(ws, &buf) == nil {

@@ -1,8 +1,10 @@
 package demo
 
 import (
+	"errors"
 	"math/rand/v2"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -103,5 +105,26 @@ func TestClientsAreLimitedByDescriptors(t *testing.T) {
 		if got := clientsThatFit(nofile); got != want {
 			t.Errorf("with %d descriptors %d clients fit, want %d", nofile, got, want)
 		}
+	}
+}
+
+// The port of a backend that is dead stays its own, although nobody listens there.
+func TestClaimedPortIsNobodyElses(t *testing.T) {
+	var ours, others claims
+	defer ours.release()
+	defer others.release()
+	address, _, err := ours.free("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, moved, err := others.free(address); err != nil || !moved || got == address {
+		t.Errorf("others got %s, moved %t, %v; %s is ours", got, moved, err, address)
+	}
+	if err := others.take(portOf(address)); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("taking a claimed port: %v", err)
+	}
+	ours.release()
+	if err := others.take(portOf(address)); err != nil {
+		t.Errorf("taking a port that was released: %v", err)
 	}
 }

@@ -10,11 +10,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/longsplice/longsplice/pkg/balancer"
-	"github.com/longsplice/longsplice/pkg/config"
 )
 
 // Options are the flags of the command and what the command lends.
@@ -47,7 +45,9 @@ type demo struct {
 	screen   *screen
 	mint     *mint
 	bal      *balancer.Balancer
+	claims   claims   // on all ports
 	address  string   // where longsplice listens
+	page     string   // the status page's address; "": none
 	moved    []string // what is elsewhere than asked for
 	backends []*backend
 	crowd    *crowd
@@ -71,6 +71,10 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("make a folder for the admin socket: %w", err)
 	}
 	defer os.RemoveAll(dir)
+	defer d.claims.release()
+	if err := d.findAddresses(); err != nil {
+		return err
+	}
 	defer d.stopBackends()
 	if err := d.startBackends(); err != nil {
 		return err
@@ -87,45 +91,6 @@ func Run(ctx context.Context, o Options) error {
 	return d.play(ctx)
 }
 
-func (o *Options) check() error {
-	switch {
-	case o.Backends < 1:
-		return fmt.Errorf("--backends %d: at least 1 is needed", o.Backends)
-	case o.Clients < 1:
-		return fmt.Errorf("--clients %d: at least 1 is needed", o.Clients)
-	case o.For != 0 && o.For < shortestRun:
-		return fmt.Errorf("--for %s: the story takes at least %s; 0s runs until Ctrl-C", o.For, shortestRun)
-	}
-	var r syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
-		return fmt.Errorf("read RLIMIT_NOFILE: %w", err)
-	}
-	if o.Clients > mostClients {
-		return fmt.Errorf("--clients %d: at most %d, since all come from one address and need a port each", o.Clients, mostClients)
-	}
-	if fit := clientsThatFit(r.Cur); uint64(o.Clients) > fit {
-		return fmt.Errorf("--clients %d: a session takes %d file descriptors here, where both its ends live, and RLIMIT_NOFILE is %d: %d clients fit; raise it (ulimit -n) or ask for fewer", o.Clients, fdsPerSession, r.Cur, fit)
-	}
-	return nil
-}
-
-const (
-	fdsPerSession = 4   // the client's, longsplice's two, the backend's
-	reservedFDs   = 256 // listeners, checks, the status page, logs
-	fdsPerPipeFD  = 64  // longsplice keeps a pipe (two descriptors) for 128
-
-	mostClients = 25_000 // ip_local_port_range has 28,232 ports by default, and some rest in TIME_WAIT
-)
-
-// clientsThatFit is how many clients can be held with so many descriptors.
-func clientsThatFit(nofile uint64) uint64 {
-	fixed := reservedFDs + nofile/fdsPerPipeFD
-	if nofile <= fixed {
-		return 0
-	}
-	return (nofile - fixed) / fdsPerSession
-}
-
 // cycleOf is the length of one round of the story in a run of that length: it is told as often as it fits.
 func cycleOf(length time.Duration) time.Duration {
 	if length == 0 {
@@ -133,122 +98,6 @@ func cycleOf(length time.Duration) time.Duration {
 	}
 	rounds := (length + longestCycle - 1) / longestCycle
 	return length / rounds
-}
-
-// startBackends opens the backends on ports of their own.
-func (d *demo) startBackends() error {
-	port := firstBackendPort
-	for i := range d.Backends {
-		b := &backend{name: fmt.Sprintf("b%d", i+1), tamper: d.tamper}
-		for {
-			b.addr = fmt.Sprintf("127.0.0.1:%d", port)
-			port++
-			err := b.start()
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, syscall.EADDRINUSE) || port > lastBackendPort {
-				return fmt.Errorf("start backend %s: %w", b.name, err)
-			}
-		}
-		d.backends = append(d.backends, b)
-	}
-	return nil
-}
-
-// Ports of the backends: below what the kernel gives to connects (ip_local_port_range), so that nobody takes one while
-// its backend is dead.
-const (
-	firstBackendPort = 9001
-	lastBackendPort  = 32000
-)
-
-func (d *demo) stopBackends() {
-	for _, b := range d.backends {
-		b.stop()
-	}
-}
-
-// startBalancer starts longsplice on free ports, with a configuration like any other. A port that somebody takes between
-// looking and opening is passed over, too.
-func (d *demo) startBalancer(ctx context.Context, dir string) error {
-	http, err := d.findHTTP()
-	if err != nil {
-		return fmt.Errorf("find a port for the status page: %w", err)
-	}
-	for from := d.Listen; ; from = nextPort(from) {
-		free, _, err := freeAddress(from)
-		if err != nil {
-			return fmt.Errorf("find a port to listen on: %w", err)
-		}
-		if from = free; free == http { // both were asked for the same port
-			continue
-		}
-		text := d.configuration(free, http, dir)
-		err = d.startWith(ctx, text)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		d.address = free
-		d.introduce(text)
-		return nil
-	}
-}
-
-// findHTTP looks for the status page's port; "" if no page is wanted.
-func (d *demo) findHTTP() (http string, err error) {
-	if d.HTTP == "" {
-		return "", nil
-	}
-	http, moved, err := freeAddress(d.HTTP)
-	if moved {
-		d.moved = append(d.moved, fmt.Sprintf("%s is busy: the status page is on %s instead", d.HTTP, http))
-	}
-	return http, err
-}
-
-func (d *demo) startWith(ctx context.Context, text string) error {
-	c, _, err := config.Parse("demo.toml", []byte(text), config.Options{})
-	if err != nil {
-		return fmt.Errorf("read the demo's configuration: %w", err)
-	}
-	d.bal, err = balancer.Start(ctx, balancer.Options{Config: c, Build: d.Build, OnEvent: d.event})
-	if err != nil {
-		return fmt.Errorf("start longsplice: %w", err)
-	}
-	return nil
-}
-
-// introduce prints what runs where.
-func (d *demo) introduce(text string) {
-	s := d.screen
-	s.title("longsplice demo", fmt.Sprintf("%s and %s in one process, longsplice between them, over loopback.",
-		plural(d.Backends, "WebSocket echo backend"), plural(d.Clients, "client")))
-	if asked := portOf(d.Listen); asked != portOf(d.address) && asked != "0" {
-		d.moved = append(d.moved, fmt.Sprintf("%s is busy: listening on %s instead", d.Listen, d.address))
-	}
-	for _, m := range d.moved {
-		s.note(m)
-	}
-	s.block("longsplice runs with this configuration:", text)
-}
-
-func (d *demo) startAdmin() (stop func(), err error) {
-	if d.StartAdmin == nil {
-		return func() {}, nil
-	}
-	stop, url, err := d.StartAdmin(d.bal)
-	if err != nil {
-		return nil, fmt.Errorf("start the status page: %w", err)
-	}
-	if url != "" {
-		d.screen.pair("Status page", url)
-	}
-	d.screen.pair("In another shell", "LONGSPLICE_ADMIN="+d.bal.Config().Process.Admin+" longsplice status")
-	return stop, nil
 }
 
 // play tells the story, lets everybody leave, and closes the books.

@@ -18,7 +18,7 @@ type meter struct {
 // sample is what has been moved until a moment.
 type sample struct {
 	at              time.Time
-	messages, bytes int64
+	messages        int64
 	copied, spliced uint64
 }
 
@@ -95,7 +95,6 @@ func (d *demo) sample() sample {
 	s := sample{at: time.Now()}
 	for _, x := range d.lives() {
 		s.messages += x.book.returned.messages.Load()
-		s.bytes += x.book.returned.bytes.Load()
 	}
 	for _, w := range d.bal.Workers() {
 		s.copied += w.CopiedBytes

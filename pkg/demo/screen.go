@@ -19,7 +19,6 @@ type screen struct {
 	terminal bool
 	live     bool // the cursor stands at the end of a live line
 	acts     int
-	stamp    string // printed last
 }
 
 // ANSI colours (ECMA-48, select graphic rendition).

@@ -45,7 +45,7 @@ func (c *client) dial(ctx context.Context) (*session, error) {
 	ws.SetReadLimit(mostMessage)
 	s.ws = ws
 	if s.life = c.life(answer.Header.Get(lifeHeader)); s.life == nil {
-		ws.CloseNow()
+		_ = ws.CloseNow()
 		return nil, fmt.Errorf("the answer to client %d names no backend: %q", c.id, answer.Header.Get(lifeHeader))
 	}
 	c.sessions++
@@ -75,7 +75,7 @@ func (s *session) run(ctx context.Context) error {
 	if err == nil {
 		err = s.ws.Close(websocket.StatusNormalClosure, "")
 	}
-	s.ws.CloseNow() // ends listening where talking failed
+	_ = s.ws.CloseNow() // ends listening where talking failed
 	listening.Wait()
 	s.life.book.client.add(&s.count)
 	if s.err != nil {
