@@ -24,6 +24,8 @@ type listener struct {
 	reserve reserve
 }
 
+// newListener takes l over; it has to be a listener with a descriptor, as TCP and unix ones are. conns is how many
+// connections may be open at once.
 func newListener(l net.Listener, conns int) (*listener, error) {
 	filer, ok := l.(interface{ File() (*os.File, error) })
 	if !ok {
@@ -91,6 +93,7 @@ func (l *listener) wait() error {
 	return errors.Join(err, failed)
 }
 
+// Close frees the reserve and wakes Accept; it may be called more than once.
 func (l *listener) Close() error {
 	l.once.Do(func() {
 		close(l.closed)
@@ -124,7 +127,7 @@ func (r *reserve) fill() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for !r.over && len(r.held) < reserveFDs {
-		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC) // the cheapest descriptor there is
 		if err != nil {
 			return
 		}

@@ -56,8 +56,10 @@ func (s *Server) stop(q request, r *http.Request) *problem {
 		return &problem{http.StatusForbidden, "cross_site", "the request comes from another site's page", nil}
 	case !q.held && !s.knownHost(q.door, r.Host):
 		// A page of another site can have its name resolve to our address, and would then be of our origin.
-		return &problem{http.StatusForbidden, "unknown_host",
-			"the Host header names " + r.Host + ", which is not a name of this server; use its address or the host's own name, or send the token", nil}
+		return &problem{
+			http.StatusForbidden, "unknown_host",
+			"the Host header names " + r.Host + ", which is not a name of this server; use its address or the host's own name, or send the token", nil,
+		}
 	}
 	return nil
 }

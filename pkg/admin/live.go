@@ -80,6 +80,7 @@ func (l *live) turn(now time.Time) {
 	}
 }
 
+// look asks for everything; nothing in it carries a client address but recent, which shown filters.
 func (l *live) look(now time.Time) *look {
 	return &look{
 		at: now, status: l.view.Status(), frontends: l.view.Frontends(), pools: l.view.Pools(),
@@ -111,6 +112,7 @@ func (l *live) join() ([]point, chan *look) {
 	return append([]point{}, l.history...), c
 }
 
+// leave takes a reader out; the channel is not closed, since a turn may be about to send.
 func (l *live) leave(c chan *look) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -214,6 +216,7 @@ type rows struct {
 	page int
 }
 
+// rowsWanted reads ?find= and ?page=; a page beyond the last is the last, which is known only when it is looked up.
 func rowsWanted(v url.Values) (rows, *problem) {
 	if p := onlyKeys(v, "find", "page"); p != nil {
 		return rows{}, p

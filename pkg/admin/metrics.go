@@ -19,6 +19,7 @@ func newMetricsHandler(v View) http.Handler {
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 2, EnableOpenMetrics: true})
 }
 
+// scrape answers at most two at a time (503 beyond): with 1,000 backends there are 26,000 series to a scrape.
 func (s *Server) scrape(_ request, w http.ResponseWriter, r *http.Request) *problem {
 	s.metrics.ServeHTTP(w, r)
 	return nil
@@ -57,6 +58,7 @@ func (e emitter) count(d *prometheus.Desc, n uint64, labels ...string) {
 	e <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
 }
 
+// seconds is count for time.
 func (e emitter) seconds(d *prometheus.Desc, s float64, labels ...string) {
 	e <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, s, labels...)
 }
@@ -86,6 +88,7 @@ func (e emitter) histogram(d *prometheus.Desc, h balancer.Histogram, labels ...s
 	e <- prometheus.MustNewConstHistogram(d, below, h.Sum, buckets, labels...)
 }
 
+// frontend sends every reason, those at 0 too: a rate over a series that is not there yet has no value.
 func (e emitter) frontend(f *balancer.FrontendStatus) {
 	e.count(sessionsAccepted, f.Accepted, f.Name)
 	e.gauge(sessionsActive, float64(f.Active), f.Name)
@@ -106,6 +109,7 @@ func (e emitter) frontend(f *balancer.FrontendStatus) {
 	e.gauge(acceptQueue, float64(f.AcceptQueue), f.Name)
 }
 
+// pool sends a pool and its backends, those removed but not yet forgotten too: no counter may vanish in use.
 func (e emitter) pool(p *balancer.PoolStatus) {
 	e.histogram(connectDuration, p.Connect, p.Name)
 	e.count(connectRetries, p.Retries, p.Name)
@@ -136,6 +140,7 @@ func (e emitter) backend(pool string, b *balancer.BackendStatus) {
 	}
 }
 
+// process sends what there is once.
 func (e emitter) process(st *balancer.Status) {
 	e.gauge(sessionsLimit, float64(st.Sessions.Limit))
 	e.gauge(fdsOpen, float64(st.FDs.Held))

@@ -19,6 +19,7 @@ const queryTimeout = 10 * time.Second
 // maxSessions is the longest page of sessions.
 const maxSessions = 10_000
 
+// status is the program as a whole: sessions held and their limit, what binds first, descriptors, pipes, the kernel.
 func (s *Server) status(_ request, w http.ResponseWriter, _ *http.Request) *problem {
 	st := s.view.Status()
 	st.Limits, st.Features = list(st.Limits), list(st.Features)
@@ -26,21 +27,26 @@ func (s *Server) status(_ request, w http.ResponseWriter, _ *http.Request) *prob
 	return nil
 }
 
+// frontends lists all, in the order of the configuration, with counters since start.
 func (s *Server) frontends(_ request, w http.ResponseWriter, _ *http.Request) *problem {
 	writeJSON(w, http.StatusOK, map[string][]balancer.FrontendStatus{"frontends": list(s.view.Frontends())})
 	return nil
 }
 
+// pools lists all with their backends: a page of its own size, some 500 bytes a backend.
 func (s *Server) pools(_ request, w http.ResponseWriter, _ *http.Request) *problem {
 	writeJSON(w, http.StatusOK, map[string][]balancer.PoolStatus{"pools": list(s.view.Pools())})
 	return nil
 }
 
+// workers lists the event loops.
 func (s *Server) workers(_ request, w http.ResponseWriter, _ *http.Request) *problem {
 	writeJSON(w, http.StatusOK, map[string][]balancer.WorkerStatus{"workers": list(s.view.Workers())})
 	return nil
 }
 
+// sessions lists live sessions that match, a page at a time: the answer's cursor asks for the next one. The workers are
+// asked meanwhile and answer between turns, so that a list is of no single moment.
 func (s *Server) sessions(_ request, w http.ResponseWriter, r *http.Request) *problem {
 	q, p := sessionQuery(r.URL.Query())
 	if p != nil {
@@ -57,6 +63,7 @@ func (s *Server) sessions(_ request, w http.ResponseWriter, r *http.Request) *pr
 	return nil
 }
 
+// sessionQuery reads what the server can judge; names and addresses are the balancer's to judge.
 func sessionQuery(v url.Values) (balancer.SessionQuery, *problem) {
 	q := balancer.SessionQuery{
 		Frontend: v.Get("frontend"), Backend: v.Get("backend"), Client: v.Get("client"), Sort: v.Get("sort"), Cursor: v.Get("cursor"),
@@ -74,6 +81,7 @@ func sessionQuery(v url.Values) (balancer.SessionQuery, *problem) {
 	return q, nil
 }
 
+// explain tells where a connection of ?client= to ?frontend= would go now, and why. Nothing is connected.
 func (s *Server) explain(_ request, w http.ResponseWriter, r *http.Request) *problem {
 	v := r.URL.Query()
 	if p := onlyKeys(v, "frontend", "client"); p != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/longsplice/longsplice/pkg/balancer"
 )
 
+// alive answers as long as the process does: a reason to restart it is that this fails, never that readyz does.
 func (s *Server) alive(_ request, w http.ResponseWriter, _ *http.Request) *problem {
 	writeJSON(w, http.StatusOK, map[string]bool{"alive": true})
 	return nil
@@ -18,6 +19,7 @@ type readiness struct {
 	Pools  []poolReady `json:"pools"`
 }
 
+// poolReady counts backends that are configured; removed ones that still hold sessions are left out.
 type poolReady struct {
 	Name     string `json:"name"`
 	Healthy  int    `json:"healthy"`
@@ -72,6 +74,7 @@ func poolsReady(pools []balancer.PoolStatus) []poolReady {
 
 type frontend balancer.FrontendStatus
 
+// findFrontend returns nil if no such frontend is configured now.
 func findFrontend(all []balancer.FrontendStatus, name string) *frontend {
 	for i := range all {
 		if all[i].Name == name && !all[i].Removed {

@@ -53,8 +53,10 @@ func (d *door) refusal(need role, held, configured bool) *problem {
 	case held, need == roleRead && d.kind == doorLoopback:
 		return nil
 	case !configured:
-		return &problem{http.StatusForbidden, "token_required",
-			"this shows client addresses; use the admin socket, or set process.http_token_file and send the token", nil}
+		return &problem{
+			http.StatusForbidden, "token_required",
+			"this shows client addresses; use the admin socket, or set process.http_token_file and send the token", nil,
+		}
 	}
 	return &problem{http.StatusUnauthorized, "token_required", "send the token of process.http_token_file: Authorization: Bearer TOKEN", nil}
 }

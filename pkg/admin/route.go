@@ -18,14 +18,17 @@ type route struct {
 	methods map[string]endpoint
 }
 
+// get is an endpoint that only answers.
 func get(path string, need role, e endpoint) route {
 	return route{path, need, map[string]endpoint{http.MethodGet: e}}
 }
 
+// later is an endpoint of the contract that is not built yet.
 func later(method, path string) route {
 	return route{path, roleAdmin, map[string]endpoint{method: notSupportedYet}}
 }
 
+// table is every endpoint. A path in it is known at every door; who may use it there is for door.refusal to say.
 var table = []route{
 	get("/healthz", roleMetrics, (*Server).alive),
 	get("/readyz", roleMetrics, (*Server).ready),
@@ -71,6 +74,7 @@ func (s *Server) routes(d *door) *http.ServeMux {
 	return mux
 }
 
+// serve checks the role before the method: who may not use a path learns nothing else about it.
 func (rt *route) serve(s *Server, q request, w http.ResponseWriter, r *http.Request) *problem {
 	if p := q.door.refusal(rt.need, q.held, len(s.token) > 0); p != nil {
 		return p

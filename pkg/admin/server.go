@@ -110,6 +110,7 @@ func (s *Server) open(p config.Process) error {
 	return s.addDoor(&door{kind: kind, address: netip.MustParseAddrPort(l.Addr().String())}, l)
 }
 
+// addDoor makes ready what serves l; it takes l over, also where it fails.
 func (s *Server) addDoor(d *door, l net.Listener) error {
 	bounded, err := newListener(l, maxConns)
 	if err != nil {
@@ -133,6 +134,7 @@ func (s *Server) addDoor(d *door, l net.Listener) error {
 	return nil
 }
 
+// serve returns when d is closed.
 func (s *Server) serve(d *door) {
 	if err := d.server.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
 		s.onError(fmt.Errorf("serve admin API on %s: %w", d.listener.Addr(), err))

@@ -24,6 +24,7 @@ const probeTimeout = time.Second
 // noGroup is the group where admin_group is not set.
 const noGroup = -1
 
+// lookUpGroup returns noGroup for "".
 func lookUpGroup(name string) (gid int, err error) {
 	if name == "" {
 		return noGroup, nil

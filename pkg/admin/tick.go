@@ -33,6 +33,7 @@ type tick struct {
 	Events    []balancer.Event    `json:"events"` // the newest first
 }
 
+// frontendRow has counters since start, of which the page makes rates.
 type frontendRow struct {
 	Name      string   `json:"name"`
 	Listen    []string `json:"listen"`
@@ -48,6 +49,7 @@ type frontendRow struct {
 	Drops     uint64   `json:"drops"`
 }
 
+// poolRow sums up a pool; its backends come by the page.
 type poolRow struct {
 	Name       string         `json:"name"`
 	Algorithm  string         `json:"algorithm"`
@@ -69,6 +71,7 @@ type backendPage struct {
 	Rows    []backendRow `json:"rows"`
 }
 
+// backendRow has counters since start too; sizes in bytes.
 type backendRow struct {
 	Pool      string `json:"pool"`
 	Name      string `json:"name"`
@@ -88,6 +91,7 @@ type backendRow struct {
 	Failed    uint64 `json:"failed"`   // health checks
 }
 
+// workerRow: Copied and Spliced in bytes, PausedS for either cause.
 type workerRow struct {
 	ID       int     `json:"id"`
 	Sessions int64   `json:"sessions"`
@@ -143,6 +147,7 @@ func rowOfFrontend(f *balancer.FrontendStatus) frontendRow {
 	}
 }
 
+// rowOfPool counts sessions of removed backends, which still hold them, but not those backends.
 func rowOfPool(p *balancer.PoolStatus) poolRow {
 	row := poolRow{
 		Name: p.Name, Algorithm: p.Algorithm, Hash: p.Hash, Panic: p.Panic, Connecting: p.Connecting, Retries: p.Retries, States: map[string]int{},
