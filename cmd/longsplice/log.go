@@ -47,11 +47,7 @@ func (l *eventLog) write(e balancer.Event) {
 	if err != nil {
 		level = zerolog.InfoLevel
 	}
-	line := l.logger.WithLevel(level)
-	if level < l.logger.GetLevel() { // WithLevel disregards the logger's own
-		return
-	}
-	line = line.Time(zerolog.TimestampFieldName, e.Time).Str("event", e.Name)
+	line := l.logger.WithLevel(level).Time(zerolog.TimestampFieldName, e.Time).Str("event", e.Name)
 	if e.Subject != "" {
 		line = line.Str("subject", e.Subject)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/longsplice/longsplice/pkg/balancer"
 	"github.com/longsplice/longsplice/pkg/config"
 )
 
@@ -151,18 +153,15 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// fakeAdmin serves an admin socket that gives one answer to everything.
-func fakeAdmin(t *testing.T, status int, body string) (path string) {
+// serveAdmin serves an admin socket of the test's own.
+func serveAdmin(t *testing.T, answer http.HandlerFunc) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "admin.sock")
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(status)
-		io.WriteString(w, body)
-	})}
+	s := &http.Server{Handler: answer}
 	go s.Serve(l)
 	t.Cleanup(func() { s.Close() })
 	return path
@@ -186,9 +185,43 @@ func TestAnswersOfTheAdminSocket(t *testing.T) {
 		{"no JSON", http.StatusOK, "<html>", exitFailed, "read the answer to /v1/status"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			call("status", "--admin", fakeAdmin(t, c.status, c.body)).expect(t, c.code, "", c.stderr)
+			path := serveAdmin(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(c.status)
+				io.WriteString(w, c.body)
+			})
+			call("status", "--admin", path).expect(t, c.code, "", c.stderr)
 		})
 	}
+}
+
+func TestAllSessionsAreAskedForPageByPage(t *testing.T) {
+	pages := map[string]string{
+		"":   `{"sessions":[{"id":"1"},{"id":"2"}],"matched":3,"cursor":"c2"}`,
+		"c2": `{"sessions":[{"id":"3"}],"matched":3}`,
+	}
+	path := serveAdmin(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, pages[r.URL.Query().Get("cursor")]) })
+	for _, c := range []struct {
+		args []string
+		ids  string
+	}{
+		{[]string{"sessions", "list", "--json", "--admin", path}, "12"},
+		{[]string{"sessions", "list", "--json", "--admin", path, "--all"}, "123"},
+	} {
+		r := call(c.args...)
+		r.expect(t, exitOK, `"matched": 3`, "")
+		var page balancer.SessionPage
+		if err := json.Unmarshal([]byte(r.stdout), &page); err != nil {
+			t.Fatal(err)
+		}
+		ids := ""
+		for _, s := range page.Sessions {
+			ids += s.ID
+		}
+		if ids != c.ids {
+			t.Errorf("%q lists %q, want %q", c.args, ids, c.ids)
+		}
+	}
+	call("sessions", "list", "--all", "--limit", "3", "--admin", path).expect(t, exitUsage, "", "exclude each other")
 }
 
 func TestNobodyAnswers(t *testing.T) {

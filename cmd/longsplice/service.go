@@ -101,6 +101,7 @@ func (s *service) serving(b *balancer.Balancer) error {
 		return err
 	}
 	s.balancer, s.admin = b, a
+	s.note("ready", "", "admin socket: "+or(s.cfg.Process.Admin, "off")+", http: "+or(s.cfg.Process.HTTP.String(), "off"))
 	s.notify("READY=1")
 	return nil
 }
