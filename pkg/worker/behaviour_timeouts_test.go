@@ -1,0 +1,160 @@
+package worker
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/longsplice/longsplice/pkg/backend"
+	"github.com/longsplice/longsplice/pkg/stats"
+	"github.com/longsplice/longsplice/pkg/sys"
+	"github.com/longsplice/longsplice/pkg/testkit"
+)
+
+func TestIdleSessionIsResetOnBothSides(t *testing.T) {
+	testkit.LeakCheck(t)
+	s := timed(t, func(o *backend.Timeouts) { o.Idle = 50 })
+	c, b := s.pair()
+	wantReset(t, c, b)
+	s.wantEnds(t, stats.IdleTimeout, 1)
+}
+
+// Traffic in either direction keeps a session; only when both rest does the time count.
+func TestTrafficKeepsSessionFromIdling(t *testing.T) {
+	testkit.LeakCheck(t)
+	s := timed(t, func(o *backend.Timeouts) { o.Idle = 1500 })
+	c, b := s.pair()
+	for range 8 {
+		play(t, b, testkit.Send(10), testkit.Pause(250*time.Millisecond))
+		play(t, c, testkit.Read(10))
+	}
+	if n := s.ended(stats.IdleTimeout); n != 0 {
+		t.Error("a session with traffic was ended as idle")
+	}
+	wantStream(t, "client", play(t, c, testkit.ReadToEnd()), 80, testkit.EndReset)
+	s.wantEnds(t, stats.IdleTimeout, 1)
+}
+
+func TestHalfClosedSessionIsResetWhenTheOtherHalfRests(t *testing.T) {
+	for _, who := range []string{"client", "backend"} {
+		t.Run(who, func(t *testing.T) {
+			testkit.LeakCheck(t)
+			s := timed(t, func(o *backend.Timeouts) { o.HalfClose = 100 })
+			c, b := s.pair()
+			ends, rests := c, b
+			if who == "backend" {
+				ends, rests = b, c
+			}
+			play(t, ends, testkit.Send(100), testkit.HalfClose())
+			wantStream(t, "who rests", play(t, rests, testkit.ReadToEnd()), 100, testkit.EndFIN)
+			wantStream(t, "who ended", play(t, ends, testkit.ReadToEnd()), 0, testkit.EndReset)
+			play(t, rests, testkit.Pause(20*time.Millisecond))
+			if err := socketError(rests.FD()); err != unix.ECONNRESET && err != unix.EPIPE {
+				t.Errorf("who rests: pending error %v, want that of a RST", err)
+			}
+			s.wantEnds(t, stats.HalfCloseTimeout, 1)
+		})
+	}
+}
+
+func socketError(fd int) unix.Errno {
+	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return unix.EBADF
+	}
+	return unix.Errno(n)
+}
+
+// Bytes wait, the receiver takes none: the sessions ends by RST on both sides.
+func TestStalledSessionIsReset(t *testing.T) {
+	testkit.LeakCheck(t)
+	s := timed(t, func(o *backend.Timeouts) { o.Stall = 1000 })
+	s.smallSendBuffer(t)
+	c, b := s.pair()
+	smallWindow(t, c.FD())
+	tr := play(t, b, testkit.Send(64<<20)) // ends by the RST
+	if tr.SendErrno != unix.ECONNRESET && tr.SendErrno != unix.EPIPE {
+		t.Errorf("backend: send ended with %v, want a RST", tr.SendErrno)
+	}
+	got := play(t, c, testkit.ReadToEnd())
+	if got.End != testkit.EndReset || got.FirstWrong >= 0 {
+		t.Errorf("client: %v, want a right prefix and a RST", got)
+	}
+	s.wantEnds(t, stats.StallTimeout, 1)
+}
+
+// A reader that takes a little now and then is slow, not stalled.
+func TestSlowReaderIsNotStalled(t *testing.T) {
+	testkit.LeakCheck(t)
+	s := timed(t, func(o *backend.Timeouts) { o.Stall = 1200 })
+	s.smallSendBuffer(t)
+	c, b := s.pair()
+	smallWindow(t, c.FD())
+	const total = 256 << 10
+	go b.Play(testkit.Send(total), testkit.HalfClose())
+	for range 12 {
+		play(t, c, testkit.Read(8<<10), testkit.Pause(300*time.Millisecond))
+	}
+	widen(c.FD())
+	tr := play(t, c, testkit.HalfClose(), testkit.ReadToEnd())
+	wantStream(t, "client", tr, total, testkit.EndFIN)
+	if n := s.ended(stats.StallTimeout); n != 0 {
+		t.Error("a slow reader was counted as stalled")
+	}
+}
+
+// first_byte ends sessions in which no byte ever passed, and no others.
+func TestFirstByteEndsSilentSessionsOnly(t *testing.T) {
+	testkit.LeakCheck(t)
+	s := timed(t, func(o *backend.Timeouts) { o.FirstByte = 1200 })
+	silent, sb := s.pair()
+	speaks, pb := s.pair()
+	play(t, speaks, testkit.Send(1))
+	play(t, pb, testkit.Read(1))
+	wantReset(t, silent, sb)
+	play(t, pb, testkit.Pause(500*time.Millisecond), testkit.Send(7))
+	play(t, speaks, testkit.Read(7))
+	if n, all := s.ended(stats.IdleTimeout), s.counter(stats.Accepted); n != 1 || all != 2 {
+		t.Errorf("%d of %d sessions ended, want 1 of 2", n, all)
+	}
+}
+
+// blackHole is an address whose listener's queue is full: the kernel drops every SYN.
+func blackHole(t testing.TB) netip.AddrPort {
+	t.Helper()
+	fd, err := sys.ListenTCP(loopback, sys.ListenOptions{Backlog: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sys.Real{}.Close(fd) })
+	a, _ := sys.Real{}.LocalAddr(fd)
+	to := sys.SockaddrInet(a.AddrPort())
+	for range 4 { // the backlog is exceeded by one; the rest is dropped already
+		fill, _ := sys.Real{}.Socket(sys.AF_INET)
+		sys.Real{}.Connect(fill, &to)
+		t.Cleanup(func() { sys.Real{}.Close(fill) })
+	}
+	return a.AddrPort()
+}
+
+func TestConnectTimeout(t *testing.T) {
+	testkit.LeakCheck(t)
+	times := testTimeouts
+	times.Connect = 100
+	snap := newSnapshot(t, backend.PoolOptions{}, times, identity("hole", blackHole(t)))
+	r := newRig(t, snap, nil)
+	c, err := testkit.Dial(r.front)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	wantStream(t, "client", play(t, c, testkit.Send(100), testkit.ReadToEnd()), 0, testkit.EndReset)
+	r.wantEnds(t, stats.ConnectTimeout, 1)
+	var sum stats.Copy
+	r.Sheet().AddTo(&sum)
+	if n := sum.Value(stats.Backend, 0, stats.FailureBase+int(stats.FailTimeout)); n != 1 {
+		t.Errorf("%d connect failures by timeout, want 1", n)
+	}
+}
