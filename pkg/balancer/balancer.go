@@ -35,6 +35,8 @@ type Options struct {
 	Build   Build
 	OnEvent func(Event) // called for every event, one at a time; must not block for long
 	Stdout  *os.File    // for access_log = "stdout"; nil: os.Stdout
+
+	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error) // instead of the host's resolver; nil: that
 }
 
 // Errors of queries.
@@ -72,7 +74,9 @@ type Balancer struct {
 	ready    atomic.Bool
 	stopNow  chan struct{}
 	stopOnce sync.Once
-	cancel   context.CancelFunc // ends everything beside the workers
+	endOnce  sync.Once          // Shutdown
+	run      context.Context    // of everything beside the workers
+	cancel   context.CancelFunc // ends run
 	beside   sync.WaitGroup
 
 	mu             sync.Mutex // guards what follows: building snapshots
@@ -102,23 +106,38 @@ func Start(ctx context.Context, o Options) (*Balancer, error) {
 		if err := step(ctx); err != nil {
 			b.StopNow()
 			b.release()
-			return nil, err
+			return nil, explainShortage(err)
 		}
 	}
 	b.Emit(Event{Name: "started", Level: "info", Message: fmt.Sprintf("%d workers, %d sessions at most (%s)", b.workerCount, b.limits.sessions, b.limits.bindsFirst)})
 	return b, nil
 }
 
+// explainShortage adds what would help where descriptors ran out.
+func explainShortage(err error) error {
+	if errors.Is(err, sys.EMFILE) {
+		return fmt.Errorf("%w: this process may open no more; raise its limit (ulimit -n, LimitNOFILE=)", err)
+	}
+	if errors.Is(err, sys.ENFILE) {
+		return fmt.Errorf("%w: the host may open no more; raise fs.file-max", err)
+	}
+	return err
+}
+
 func newBalancer(o Options) *Balancer {
 	b := &Balancer{
 		Options: o, cfg: o.Config, started: time.Now(), lockFD: -1, events: newHub(o.OnEvent),
-		stopNow: make(chan struct{}), cancel: func() {}, registry: backend.NewRegistry(),
+		stopNow: make(chan struct{}), registry: backend.NewRegistry(),
 		poolNumber: map[string]int{}, poolLive: map[string]*backend.PoolLive{},
 		frontendNumber: map[string]backend.Number{}, answers: map[string][]netip.Addr{},
 		retired: map[backend.Number]time.Time{}, baseline: map[backend.Number][]uint64{},
 		watch: watched{checks: map[[2]string]map[string]uint64{}, state: map[*backend.Backend]seenState{}},
 	}
+	b.run, b.cancel = context.WithCancel(context.Background())
 	b.resolver = resolve.New(resolve.Hooks{Changed: b.nameChanged, Failed: b.nameTroubled})
+	if o.lookup != nil {
+		b.resolver.Lookup = o.lookup
+	}
 	b.checker = health.New(health.Hooks{Changed: b.healthChanged, Checked: b.watch.checked})
 	return b
 }
@@ -180,7 +199,8 @@ func (b *Balancer) listen(context.Context) error {
 	return b.apply()
 }
 
-// startWorkers makes the workers and lets them run. They do not listen yet.
+// startWorkers makes the workers and lets each run at once, so that it frees what it holds when a later one cannot be
+// made. They do not listen yet.
 func (b *Balancer) startWorkers(context.Context) error {
 	if err := b.openAccessLog(); err != nil {
 		return err
@@ -189,6 +209,7 @@ func (b *Balancer) startWorkers(context.Context) error {
 	if _, err := rand.Read(base[:]); err != nil {
 		return fmt.Errorf("make session ids: %w", err)
 	}
+	_, whole := sys.UsableCPUs()
 	for i := range b.workerCount {
 		w, err := worker.New(b.workerConfig(i, binary.LittleEndian.Uint64(base[:])))
 		if err != nil {
@@ -196,9 +217,6 @@ func (b *Balancer) startWorkers(context.Context) error {
 		}
 		w.Adopt(b.snap.Load())
 		b.workers = append(b.workers, w)
-	}
-	_, whole := sys.UsableCPUs()
-	for i, w := range b.workers {
 		b.ended.Add(1)
 		go func() {
 			defer b.ended.Done()
@@ -240,13 +258,14 @@ func (b *Balancer) openAccessLog() error {
 			out = os.Stdout
 		}
 		b.logWriter = accesslog.NewWriter(out, b.node(), b.rings...)
-		return nil
+	} else {
+		w, err := accesslog.Open(path, b.node(), b.rings...)
+		if err != nil {
+			return fmt.Errorf("open process.access_log: %w", err)
+		}
+		b.logWriter = w
 	}
-	w, err := accesslog.Open(path, b.node(), b.rings...)
-	if err != nil {
-		return fmt.Errorf("open process.access_log: %w", err)
-	}
-	b.logWriter = w
+	b.goBeside(func() { b.logWriter.Run(b.run) })
 	return nil
 }
 
@@ -264,13 +283,8 @@ func (b *Balancer) node() string {
 
 // startBeside starts what runs in ordinary goroutines, waits for the first round of checks, and opens the doors.
 func (b *Balancer) startBeside(ctx context.Context) error {
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	b.cancel = cancel
-	b.goBeside(func() { b.monitor(run) })
+	b.goBeside(func() { b.monitor(b.run) })
 	b.watchNames()
-	if b.logWriter != nil {
-		b.goBeside(func() { b.logWriter.Run(run) })
-	}
 	select {
 	case <-b.checker.FirstRound():
 	case <-ctx.Done():

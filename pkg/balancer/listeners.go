@@ -35,13 +35,26 @@ func (b *Balancer) lock() error {
 	}
 	fd, owner, err := sys.LockFile(path)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return &ServedError{What: "admin socket " + b.cfg.Process.Admin, PID: owner}
+		return &ServedError{What: b.servedByOther(), PID: owner}
 	}
 	if err != nil {
 		return fmt.Errorf("lock beside the admin socket: %w; set process.admin to a path that you may write", err)
 	}
 	b.lockFD = fd
 	return nil
+}
+
+// servedByOther is what the owner of our lock serves: one of our addresses, or else the admin socket.
+func (b *Balancer) servedByOther() string {
+	for i := range b.cfg.Frontends {
+		f := &b.cfg.Frontends[i]
+		for _, a := range f.Listen {
+			if a.Network != config.Unix && errors.Is(sys.ProbeBind(a.AddrPort, f.Freebind), sys.EADDRINUSE) {
+				return a.String()
+			}
+		}
+	}
+	return "admin socket " + b.cfg.Process.Admin
 }
 
 // ServedError says that another process serves what we were to serve.
@@ -57,19 +70,41 @@ func (e *ServedError) Error() string {
 	return fmt.Sprintf("listen %s: already served by longsplice pid %d; to replace it: longsplice upgrade", e.What, e.PID)
 }
 
-// openListeners opens every configured address, all or none.
+// openListeners opens every configured address, all or none. All are probed before the first is opened: a wildcard and
+// one of its addresses may stand side by side, but a probe of the second would meet the first.
 func (b *Balancer) openListeners() error {
+	if err := b.eachAddress(b.probe); err != nil {
+		return err
+	}
+	return b.eachAddress(func(f *config.Frontend, a config.Address) error {
+		l, err := b.open(f, a)
+		if err == nil {
+			b.listeners = append(b.listeners, l)
+		}
+		return err
+	})
+}
+
+// eachAddress calls do for every listening address, up to the first error.
+func (b *Balancer) eachAddress(do func(*config.Frontend, config.Address) error) error {
 	for i := range b.cfg.Frontends {
 		f := &b.cfg.Frontends[i]
 		for _, a := range f.Listen {
-			l, err := b.open(f, a)
-			if err != nil {
-				return fmt.Errorf("listen %s (frontend %s): %w", a, f.Name, err)
+			if err := do(f, a); err != nil {
+				return fmt.Errorf("listen %s (frontend %s): %w", a, f.Name, explainListen(err, a))
 			}
-			b.listeners = append(b.listeners, l)
 		}
 	}
 	return nil
+}
+
+// probe binds an address without SO_REUSEPORT, which would hide that another process serves it. This protects also
+// where there is no admin socket, and so no lock.
+func (b *Balancer) probe(f *config.Frontend, a config.Address) error {
+	if a.Network == config.Unix {
+		return nil // bind itself refuses a second one
+	}
+	return sys.ProbeBind(a.AddrPort, f.Freebind)
 }
 
 func (b *Balancer) open(f *config.Frontend, a config.Address) (openListener, error) {
@@ -77,19 +112,16 @@ func (b *Balancer) open(f *config.Frontend, a config.Address) (openListener, err
 	if a.Network == config.Unix {
 		fd, err := sys.ListenUnix(a.Path, f.Backlog)
 		if err != nil {
-			return l, explainListen(err, a)
+			return l, err
 		}
 		l.fds = []int{fd}
 		return l, nil
-	}
-	if err := sys.ProbeBind(a.AddrPort, f.Freebind); err != nil {
-		return l, explainListen(err, a)
 	}
 	for range b.workerCount {
 		fd, err := sys.ListenTCP(a.AddrPort, b.listenOptions(f))
 		if err != nil {
 			l.close()
-			return l, explainListen(err, a)
+			return l, err
 		}
 		l.fds = append(l.fds, fd)
 	}
@@ -135,11 +167,15 @@ func seconds(d time.Duration) int { return max(int(d/time.Second), 1) }
 // explainListen adds what would help to an error of opening a listener.
 func explainListen(err error, a config.Address) error {
 	switch {
+	case errors.Is(err, sys.EADDRINUSE) && a.Network == config.Unix:
+		return fmt.Errorf("%w: another process serves it (`ss -lxp` shows which), or it is no socket", err)
+	case errors.Is(err, sys.EACCES) && a.Network == config.Unix:
+		return fmt.Errorf("%w: this user may not write in the folder of the socket", err)
 	case errors.Is(err, sys.EADDRINUSE):
 		return fmt.Errorf("%w: another process serves it; `ss -ltnp` shows which; if it is longsplice, replace it by: longsplice upgrade", err)
 	case errors.Is(err, sys.EADDRNOTAVAIL):
 		return fmt.Errorf("%w: no interface has the address; add it, or set freebind = true if it comes later (VRRP, anycast)", err)
-	case errors.Is(err, sys.EACCES) && strings.HasPrefix(a.Network, "tcp"):
+	case errors.Is(err, sys.EACCES):
 		return fmt.Errorf("%w: ports below net.ipv4.ip_unprivileged_port_start want CAP_NET_BIND_SERVICE (setcap, or AmbientCapabilities= in the unit)", err)
 	case errors.Is(err, sys.EPERM):
 		return fmt.Errorf("%w: interface wants CAP_NET_RAW", err)
