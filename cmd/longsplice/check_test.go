@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -98,6 +99,19 @@ func TestUnknownKeysMayBeWarnedOf(t *testing.T) {
 	path := write(t, "[process]\nadmn = \"\"\n[[frontend]]\nname = \"a\"\nlisten = [\"127.0.0.1:8081\"]\nbackends = [\"127.0.0.1:9003\"]\n")
 	call("check", "-c", path).expect(t, exitUsage, "", path+":2: process.admn: ")
 	call("check", "-c", path, "--ignore-unknown-keys").expect(t, exitOK, "ok: 1 frontend, 1 pool, 1 backend\n", "process.admn: ")
+}
+
+func TestConfigurationsAreReadTogether(t *testing.T) {
+	first := write(t, "[[frontend]]\nname = \"a\"\nlisten = [\"127.0.0.1:${PORT}\"]\nbackends = [\"127.0.0.1:9003\"]\n")
+	folder := filepath.Join(t.TempDir(), "a,b") // commas do not separate
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "b.toml"), []byte(strings.Replace(good, "[process]", "[process]\nname = \"x\"", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	callIn(map[string]string{"PORT": "8088"}, "check", "-c", first, "-c", folder).expect(t, exitOK, "ok: 3 frontends, 3 pools, 4 backends\n", "")
+	call("check", "-c", first, "-c", folder).expect(t, exitUsage, "", first+":3: frontend.a.listen")
 }
 
 func TestPrintIsAConfiguration(t *testing.T) {

@@ -29,6 +29,7 @@ func demoCommand(env *environment) *cli.Command {
 			}
 			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
+			context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 			return demo.Run(ctx, demo.Options{
 				Backends: c.Int("backends"), Clients: c.Int("clients"),
 				Listen: c.String("listen"), HTTP: c.String("http"), For: c.Duration("for"),

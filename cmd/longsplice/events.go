@@ -5,9 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
-
 	"net/url"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 

@@ -72,11 +72,14 @@ func TestLinesOfTheLog(t *testing.T) {
 		want    map[string]any // nil: no line
 	}{
 		{
-			"the least", config.Process{LogLevel: "info"}, balancer.Event{Time: at, Name: "started", Level: "info"},
+			"the least",
+			config.Process{LogLevel: "info"},
+			balancer.Event{Time: at, Name: "started", Level: "info"},
 			map[string]any{"level": "info", "time": "2026-11-03T04:05:06.007Z", "event": "started"},
 		},
 		{
-			"all of it", config.Process{LogLevel: "debug", Name: "edge1"},
+			"all of it",
+			config.Process{LogLevel: "debug", Name: "edge1"},
 			balancer.Event{Time: at, Name: "backend_ejected", Level: "warn", Subject: "chat/b1", Message: "m", Fields: map[string]string{"pool": "chat"}, Suppressed: 3},
 			map[string]any{
 				"level": "warn", "time": "2026-11-03T04:05:06.007Z", "event": "backend_ejected", "node": "edge1",

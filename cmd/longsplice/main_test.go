@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -149,6 +151,21 @@ func TestExitCodes(t *testing.T) {
 	} {
 		if got := exitCode(c.err); got != c.want {
 			t.Errorf("%s: exit code %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+func TestShellsAreToldWhatMayFollow(t *testing.T) {
+	for _, c := range []struct{ typed, want string }{
+		{"sessions", "list"},
+		{"check --li", "--live"},
+		{"", "demo"},
+	} {
+		cmd := exec.Command(os.Args[0], append(strings.Fields(c.typed), "--generate-bash-completion")...) // cli looks at os.Args
+		cmd.Env = append(os.Environ(), asProgram+"=1")
+		out, err := cmd.Output()
+		if err != nil || !slices.Contains(strings.Fields(string(out)), c.want) {
+			t.Errorf("after %q may follow %q, %v; want %q among it", c.typed, out, err, c.want)
 		}
 	}
 }

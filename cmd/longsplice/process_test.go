@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -42,14 +43,15 @@ func startWith(t *testing.T, path string, stderr *os.File, vars ...string) *proc
 	p := &process{t: t, grew: make(chan struct{}), ended: make(chan struct{})}
 	p.cmd = exec.Command(os.Args[0], "run", "-c", path)
 	p.cmd.Env = append(append(os.Environ(), asProgram+"=1"), vars...)
-	log := io.ReadCloser(io.NopCloser(strings.NewReader("")))
+	var log io.Reader = strings.NewReader("")
 	if stderr != nil {
 		p.cmd.Stderr = stderr
 	} else {
-		var err error
-		if log, err = p.cmd.StderrPipe(); err != nil {
+		pipe, err := p.cmd.StderrPipe()
+		if err != nil {
 			t.Fatal(err)
 		}
+		log = pipe
 	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -298,9 +300,28 @@ func TestStopWaitsForSessionsAndASecondSignalDoesNot(t *testing.T) {
 	}
 	p.signal(syscall.SIGTERM)
 	p.expectEnd(exitOK)
-	if _, err := c.Read(make([]byte, 1)); err == nil || err == io.EOF {
+	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("a session that was cut ends with %v, want a reset", err)
 	}
+}
+
+func TestStopWhileStarting(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes the first health check and never answers it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	s := newSetup(t, "")
+	text := strings.Replace(s.text, "backends", "pool = \"chat\" #", 1) + fmt.Sprintf("[[pool]]\nname = \"chat\"\nhealth = { type = \"http\", interval = \"1m\", timeout = \"1m\" }\nbackend = [{ name = \"b1\", address = %q }]\n", silent.Addr())
+	p := start(t, text)
+	c, err := silent.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	p.signal(syscall.SIGTERM)
+	p.expectEnd(exitOK)
+	p.await("told to stop before it served")
 }
 
 func TestSignalsThatDoNotEnd(t *testing.T) {

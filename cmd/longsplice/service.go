@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/longsplice/longsplice/pkg/admin"
 	"github.com/longsplice/longsplice/pkg/balancer"
 	"github.com/longsplice/longsplice/pkg/config"
 )
@@ -21,7 +22,7 @@ type service struct {
 	log *eventLog
 
 	balancer *balancer.Balancer // nil until it has started
-	admin    adminServer        // nil like it
+	admin    *admin.Server      // nil like it
 	stopped  chan struct{}      // closed when the balancer has stopped; nil until it is told to
 }
 
@@ -53,21 +54,12 @@ func (s *service) run() error {
 	for {
 		select {
 		case r := <-started:
-			if r.err != nil && ctx.Err() != nil {
-				return nil // told to stop before it served
-			}
-			if r.err != nil {
-				return r.err
-			}
-			if err := s.serving(r.balancer); err != nil {
+			if over, err := s.begin(ctx, r); over {
 				return err
-			}
-			if ctx.Err() != nil {
-				s.stop()
 			}
 		case sig := <-signals:
 			if sig == syscall.SIGTERM || sig == syscall.SIGINT {
-				cancel()
+				cancel() // of a start that is under way
 				s.stop()
 				continue
 			}
@@ -77,6 +69,25 @@ func (s *service) run() error {
 			return nil
 		}
 	}
+}
+
+// begin goes on from what starting came to: it serves, or all is over. ctx is done if a signal came meanwhile.
+func (s *service) begin(ctx context.Context, r startResult) (over bool, err error) {
+	told := ctx.Err() != nil
+	switch {
+	case r.err != nil && told:
+		s.emit("stopped", "info", "told to stop before it served")
+		return true, nil
+	case r.err != nil:
+		return true, r.err
+	}
+	if err := s.serving(r.balancer); err != nil {
+		return true, err
+	}
+	if told {
+		s.stop()
+	}
+	return false, nil
 }
 
 // start starts the balancer in a goroutine: looking names up and the first health checks take seconds.
