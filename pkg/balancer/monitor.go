@@ -112,7 +112,7 @@ func (b *Balancer) monitorPools() {
 			if before := b.watch.see(m.Backend, word); word == "ejected" && before != word {
 				b.Emit(Event{
 					Name: "backend_ejected", Level: "warn", Subject: p.Name + "/" + m.Name,
-					Message: fmt.Sprintf("%d connects in a row failed: no new sessions for %d s", p.EjectAfter, p.EjectForMs/1000),
+					Message: fmt.Sprintf("%d connects in a row failed: no new sessions for %s", p.EjectAfter, time.Duration(p.EjectForMs)*time.Millisecond),
 					Fields:  map[string]string{"pool": p.Name, "backend": m.Name, "address": m.Address},
 				})
 			}
