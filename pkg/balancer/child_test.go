@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 // what this variable names.
 const childVariable = "LONGSPLICE_BALANCER_CHILD"
 
-var children = map[string]func(){"start": childStart, "descriptors": childDescriptors}
+var children = map[string]func(){"start": childStart, "descriptors": childDescriptors, "serve": childServe}
 
 func TestMain(m *testing.M) {
 	if run := children[os.Getenv(childVariable)]; run != nil {
@@ -44,6 +45,28 @@ func child(t *testing.T, name, configuration string, settings ...string) *exec.C
 	cmd.Stdin = strings.NewReader(configuration)
 	cmd.Stderr = &bytes.Buffer{}
 	return cmd
+}
+
+// childPipe is a pipe to a child, which has its reading end as descriptor 3.
+func childPipe(t *testing.T) (p struct{ read, write *os.File }) {
+	t.Helper()
+	var err error
+	if p.read, p.write, err = os.Pipe(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func childControl() io.Reader { return os.NewFile(3, "control") }
+
+// childOutput reads what a child prints, by lines.
+func childOutput(t *testing.T, cmd *exec.Cmd) *bufio.Scanner {
+	t.Helper()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bufio.NewScanner(out)
 }
 
 // output runs a child to its end.

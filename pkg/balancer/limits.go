@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -32,32 +33,54 @@ type limits struct {
 	fdTableSize uint64
 }
 
+// host is what limits are worked out from.
+type host struct {
+	fds, hard uint64 // RLIMIT_NOFILE, after it was raised
+	wanted    int64  // descriptors that would be enough for all
+	memory    int64  // bytes
+	pipeQuota int64  // of the user, -1: none
+	sockets   int64  // listening
+	workers   int64
+}
+
 // deriveLimits raises RLIMIT_NOFILE and works out what the host allows. workers and listeners are numbers of sockets.
 func deriveLimits(c *config.Config, workers, listeners int) (limits, error) {
-	var l limits
-	memory := sys.MemoryTotal()
-	byMemory := memory / kernelPerSession
-	wanted := int64(c.Process.MaxSessions)
-	if wanted == 0 {
-		wanted = byMemory
+	h := host{memory: sys.MemoryTotal(), pipeQuota: sys.PipeLimit(pipeBytes(c)), sockets: int64(listeners), workers: int64(workers)}
+	h.wanted = wantedFDs(c, &h)
+	var err error
+	if h.fds, h.hard, err = sys.RaiseNoFile(uint64(h.wanted)); err != nil {
+		return limits{}, fmt.Errorf("raise the limit of open files: %w", err)
 	}
-	fds, hard, err := sys.RaiseNoFile(uint64(min(sessionFDs*wanted+int64(listeners)+reserveFDs+pipeFDs*maxPipes, mostFDs)))
-	if err != nil {
-		return l, fmt.Errorf("raise the limit of open files: %w", err)
+	return h.limits(c)
+}
+
+// fixedFDs is what is open whatever the number of sessions: listeners, an epoll set and an eventfd of each worker with
+// one to spare, the reserve.
+func (h *host) fixedFDs() int64 { return h.sockets + 3*h.workers + reserveFDs }
+
+// wantedFDs is how many descriptors would be enough for max_sessions, or else for all sessions that memory can hold.
+func wantedFDs(c *config.Config, h *host) int64 {
+	sessions := int64(c.Process.MaxSessions)
+	if sessions == 0 {
+		sessions = h.memory / kernelPerSession
 	}
-	l.fds, l.fdTableSize = int64(fds), fds
-	l.pipes = pipeLimit(c, l.fds)
-	l.blocks = max(memory/blockShare/c.Relay.BufferBytes, 64)
-	fixed := int64(listeners+3*workers) + reserveFDs + pipeFDs*l.pipes
-	byFDs := max((l.fds-fixed)/sessionFDs, 0)
-	l.all = []Limit{
-		{"open files", byFDs, fmt.Sprintf("RLIMIT_NOFILE %d (hard %d): %d a session, %d for pipes, listeners and a reserve", fds, hard, sessionFDs, fixed)},
-		{"memory", byMemory, fmt.Sprintf("%d MiB, %d KiB a session in the kernel", memory>>20, kernelPerSession>>10)},
-	}
+	return min(sessionFDs*sessions+h.fixedFDs()+pipeFDs*max(int64(c.Relay.MaxPipes), maxPipes), mostFDs)
+}
+
+// limits shares out what the host has.
+func (h *host) limits(c *config.Config) (limits, error) {
+	l := limits{fds: int64(h.fds), pipes: h.pipes(c)}
+	l.fdTableSize = uint64(min(l.fds, h.wanted)) // where the limit is a thousand million, a table for it is 8 GiB
+	l.blocks = max(h.memory/blockShare/c.Relay.BufferBytes, 64)
+	fixed := h.fixedFDs() + pipeFDs*l.pipes
 	if n := int64(c.Process.MaxSessions); n > 0 {
 		l.all = append(l.all, Limit{"max_sessions", n, "process.max_sessions of the configuration"})
 	}
-	slices.SortStableFunc(l.all, func(a, b Limit) int { return int(a.Sessions - b.Sessions) })
+	l.all = append(l.all,
+		Limit{"memory", h.memory / kernelPerSession, fmt.Sprintf("%d MiB, %d KiB a session in the kernel", h.memory>>20, kernelPerSession>>10)},
+		Limit{"open files", max((l.fds-fixed)/sessionFDs, 0), fmt.Sprintf("RLIMIT_NOFILE %d (hard %d): %d a session, %d for pipes, listeners and a reserve", h.fds, h.hard, sessionFDs, fixed)},
+	)
+	slices.SortStableFunc(l.all, func(a, b Limit) int { return cmp.Compare(a.Sessions, b.Sessions) })
 	l.sessions = l.all[0].Sessions
 	l.bindsFirst = l.all[0].Resource + ": " + l.all[0].Why
 	if l.sessions < 1 {
@@ -66,14 +89,17 @@ func deriveLimits(c *config.Config, workers, listeners int) (limits, error) {
 	return l, nil
 }
 
-// pipeLimit is max_pipes, or what descriptors and the user's pipe quota allow.
-func pipeLimit(c *config.Config, fds int64) int64 {
+// pipes is max_pipes, or what descriptors and the user's pipe quota allow. However many are asked for, half of the
+// descriptors are left for sessions.
+func (h *host) pipes(c *config.Config) int64 {
+	fds := int64(h.fds)
 	n := int64(c.Relay.MaxPipes)
 	if n == 0 {
 		n = min(max(fds/fdsPerPipe, minPipes), maxPipes)
 	}
-	if quota := sys.PipeLimit(pipeBytes(c)); quota >= 0 {
-		n = min(n, quota)
+	n = min(n, fds/(2*pipeFDs))
+	if h.pipeQuota >= 0 {
+		n = min(n, h.pipeQuota)
 	}
 	return n
 }
