@@ -1,0 +1,97 @@
+package worker
+
+import (
+	"io"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/longsplice/longsplice/pkg/backend"
+	"github.com/longsplice/longsplice/pkg/stats"
+	"github.com/longsplice/longsplice/pkg/sys"
+	"github.com/longsplice/longsplice/pkg/testkit"
+)
+
+// unixStage is a worker whose frontend and backend are unix sockets.
+func unixStage(t *testing.T, backlog int) (*rig, string, *net.UnixListener) {
+	t.Helper()
+	dir := t.TempDir()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "b"), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	to, err := sys.SockaddrUnix(filepath.Join(dir, "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap := newSnapshot(t, backend.PoolOptions{}, testTimeouts, backend.Identity{Name: "b1", Address: "unix:b", To: to})
+	r := newRig(t, snap, nil)
+	front := filepath.Join(dir, "f")
+	fd, err := sys.ListenUnix(front, backlog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.stop()
+		sys.Real{}.Close(fd)
+	})
+	r.ask(t, func(w *Worker) { w.Listen(Listener{FD: fd, Name: "unix:f"}) })
+	return r, front, l
+}
+
+func dialUnix(t *testing.T, path string) *net.UnixConn {
+	t.Helper()
+	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(testkit.Bound))
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// Unix sockets on both sides: a request with its end, an answer with its end, and no more than that.
+func TestUnixSocketsBothWays(t *testing.T) {
+	testkit.LeakCheck(t)
+	r, front, l := unixStage(t, 0)
+	go func() {
+		for {
+			b, err := l.AcceptUnix()
+			if err != nil {
+				return
+			}
+			go func() {
+				io.Copy(b, b)
+				b.Close()
+			}()
+		}
+	}()
+	const sessions, total = 5, 3 << 20
+	for range sessions {
+		c := dialUnix(t, front)
+		go func() {
+			c.Write(make([]byte, total))
+			c.CloseWrite()
+		}()
+		if n, err := io.Copy(io.Discard, c); n != total || err != nil {
+			t.Fatalf("%d bytes came back, %v; want %d", n, err, total)
+		}
+		c.Close()
+	}
+	r.wantEnds(t, stats.ClientFIN, sessions)
+}
+
+// A backend that nobody serves is refused; a unix socket tells at once.
+func TestUnixBackendThatIsGone(t *testing.T) {
+	testkit.LeakCheck(t)
+	r, front, l := unixStage(t, 0)
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	c := dialUnix(t, front)
+	if n, err := io.Copy(io.Discard, c); n != 0 {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	r.wantEnds(t, stats.ConnectRefused, 1)
+}
