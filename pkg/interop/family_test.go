@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/longsplice/longsplice/pkg/testkit"
@@ -16,15 +15,6 @@ var families = []struct{ name, client, backend string }{
 	{"a unix socket to a unix socket", "unix", "unix"},
 }
 
-// address returns a free one of a kind.
-func address(t *testing.T, kind string) string {
-	t.Helper()
-	if kind == "unix" {
-		return "unix:" + filepath.Join(t.TempDir(), "s")
-	}
-	return loopback(t, kind, 1)[0]
-}
-
 func TestCurlOverEveryFamily(t *testing.T) {
 	const size = 64 << 20
 	for _, c := range families {
@@ -32,7 +22,7 @@ func TestCurlOverEveryFamily(t *testing.T) {
 			testkit.LeakCheck(t)
 			n := startNginx(t, address(t, c.backend))
 			sum := n.fill(t, "file", size)
-			f := balance(t, address(t, c.client), `type = "tcp"`, n.addresses...)
+			f := balance(t, setup{listen: address(t, c.client), backends: n.addresses})
 			want := download(t, f, n, sum)
 			want.spliced = size / 2
 			f.judge(t, want)
@@ -46,7 +36,7 @@ func TestRedisOverEveryFamily(t *testing.T) {
 			testkit.LeakCheck(t)
 			backend := address(t, c.backend)
 			startRedis(t, backend)
-			f := balance(t, address(t, c.client), `type = "tcp"`, backend)
+			f := balance(t, setup{listen: address(t, c.client), backends: []string{backend}})
 			benchmark(t, f, "-P", "16")
 			f.judge(t, expected{toBackend: commands, toClient: commands})
 		})

@@ -98,17 +98,11 @@ func sumFile(t *testing.T, path string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// loopback returns free addresses of one family, in the balancer's notation.
-func loopback(t *testing.T, host string, n int) (addresses []string) {
-	t.Helper()
-	for range n {
-		addresses = append(addresses, fmt.Sprintf("%s:%d", host, freePort(t)))
-	}
-	return addresses
-}
-
 func TestWrkSeesNoErrors(t *testing.T) {
-	const page = 6000 // bytes: more than one segment, less than one read
+	const (
+		page        = 6000 // bytes: more than one segment, less than one read
+		connections = 50
+	)
 	cases := []struct {
 		name    string
 		seconds string
@@ -120,13 +114,13 @@ func TestWrkSeesNoErrors(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			testkit.LeakCheck(t)
-			n := startNginx(t, loopback(t, "127.0.0.1", 2)...)
+			n := startNginx(t, address(t, "127.0.0.1"), address(t, "127.0.0.1"))
 			n.fill(t, "page", page)
-			f := balance(t, loopback(t, "127.0.0.1", 1)[0], "type = \"http\"\npath = \"/page\"", n.addresses...)
-			args := append([]string{"-t", "2", "-c", "50", "-d", c.seconds}, c.args...)
+			f := balance(t, setup{health: "type = \"http\"\npath = \"/page\"", backends: n.addresses})
+			args := append([]string{"-t", "2", "-c", strconv.Itoa(connections), "-d", c.seconds}, c.args...)
 			requests := wrk(t, append(args, "http://"+f.address+"/page")...)
 			// wrk closes at its end with answers on the way to it, and a socket closed on unread bytes resets.
-			f.judge(t, expected{toClient: requests * page, resets: []string{"client_reset"}})
+			f.judge(t, expected{toClient: requests * page, resets: map[string]uint64{"client_reset": connections}})
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -103,7 +104,10 @@ func runTo(t *testing.T, out io.Writer, name string, args ...string) string {
 	var complaints bytes.Buffer
 	cmd.Stdout, cmd.Stderr = out, &complaints
 	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s %s: %v: %s%s", name, strings.Join(args, " "), err, &complaints, out)
+		if text, kept := out.(*bytes.Buffer); kept {
+			t.Logf("%s wrote: %s", name, text)
+		}
+		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, &complaints)
 	}
 	return complaints.String()
 }
@@ -121,6 +125,15 @@ func freePort(t *testing.T) int {
 	}
 	t.Fatal("found no free port")
 	return 0
+}
+
+// address returns a free address in the balancer's notation: of a loopback host, or in a fresh folder for "unix".
+func address(t *testing.T, host string) string {
+	t.Helper()
+	if host == "unix" {
+		return "unix:" + filepath.Join(t.TempDir(), "s")
+	}
+	return fmt.Sprintf("%s:%d", host, freePort(t))
 }
 
 // split turns an address as the configuration has it into what package net wants.

@@ -37,9 +37,9 @@ func TestRedisBenchmarkLosesNothing(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			testkit.LeakCheck(t)
-			backend := loopback(t, "127.0.0.1", 1)[0]
+			backend := address(t, "127.0.0.1")
 			startRedis(t, backend)
-			f := balance(t, loopback(t, "127.0.0.1", 1)[0], `type = "tcp"`, backend)
+			f := balance(t, setup{backends: []string{backend}})
 			benchmark(t, f, c.args...)
 			f.judge(t, expected{toBackend: commands * uint64(len("INCR counter")), toClient: commands})
 		})

@@ -28,7 +28,7 @@ func startWebsocketd(t *testing.T) (address string) {
 func TestWebsocketdEchoesAndCloses(t *testing.T) {
 	testkit.LeakCheck(t)
 	const clients, messages = 50, 20
-	f := balance(t, fmt.Sprintf("127.0.0.1:%d", freePort(t)), `type = "websocket"`, startWebsocketd(t), startWebsocketd(t))
+	f := balance(t, setup{health: `type = "websocket"`, backends: []string{startWebsocketd(t), startWebsocketd(t)}})
 	transport := &http.Transport{DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
 	var wg sync.WaitGroup
