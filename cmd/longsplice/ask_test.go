@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
+	"io"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,15 +32,45 @@ func TestAskingARunningProcess(t *testing.T) {
 	callIn(vars, "events", "--json").expect(t, exitOK, `"event":"started"`, "")
 	call("check", "--live", "-c", write(t, s.text)).expect(t, exitOK, "ok: ", "") // busy, but by the process that it is about
 
-	following := make(chan result)
-	go func() { following <- callIn(vars, "events", "-f") }()
-	p.signal(syscall.SIGHUP)
-	p.await("reload_failed")
 	c.Close()
 	p.signal(syscall.SIGTERM)
 	p.expectEnd(exitOK)
-	(<-following).expect(t, exitNobody, "reload_failed", "the process has ended the stream")
 	callIn(vars, "status").expect(t, exitNobody, "", "nothing answers on "+s.admin)
+}
+
+func TestFollowingEvents(t *testing.T) {
+	s := newSetup(t, "")
+	p := start(t, s.text)
+	p.await(`"event":"ready"`)
+	r, w := io.Pipe()
+	var errs bytes.Buffer
+	code := make(chan int, 1)
+	go func() {
+		code <- run(&environment{
+			args: []string{programName, "events", "-f", "--admin", s.admin}, stdout: w, stderr: &errs,
+			lookupEnv: func(string) (string, bool) { return "", false },
+		})
+		w.Close()
+	}()
+	lines := bufio.NewScanner(r)
+	expectLine := func(word string) {
+		t.Helper()
+		for lines.Scan() {
+			if strings.Contains(lines.Text(), word) {
+				return
+			}
+		}
+		t.Fatalf("the stream ended without %q: %s", word, errs.String())
+	}
+	expectLine(" started: ")
+	p.signal(syscall.SIGHUP)
+	expectLine(" reload_failed: ")
+	p.signal(syscall.SIGTERM)
+	for lines.Scan() {
+	}
+	if got := <-code; got != exitNobody || !strings.Contains(errs.String(), "the process has ended the stream") {
+		t.Errorf("ended with code %d: %s", got, errs.String())
+	}
 }
 
 func TestAListingSaysWhatItLeavesOut(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/longsplice/longsplice/pkg/admin"
 	"github.com/longsplice/longsplice/pkg/balancer"
 	"github.com/longsplice/longsplice/pkg/config"
 )
@@ -21,9 +20,9 @@ type service struct {
 	cfg *config.Config
 	log *eventLog
 
-	balancer *balancer.Balancer // nil until it has started
-	admin    *admin.Server      // nil like it
-	stopped  chan struct{}      // closed when the balancer has stopped; nil until it is told to
+	balancer *balancer.Balancer                        // nil until it has started
+	admin    interface{ Close(context.Context) error } // nil like it
+	stopped  chan struct{}                             // closed when the balancer has stopped; nil until it is told to
 }
 
 // startResult is what balancer.Start returned.
