@@ -6,7 +6,10 @@ import (
 	"math"
 	"net/netip"
 	"os"
+	"runtime"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/longsplice/longsplice/pkg/backend"
@@ -376,13 +379,39 @@ func (m *sim) judgePeer(p *simkernel.Peer) string {
 
 // The whole way from accept to finish under random schedules. LONGSPLICE_SIM_SEEDS sets how many; -seed N plays one.
 func TestSimulation(t *testing.T) {
-	m := sim{k: simkernel.New(0, simOptions)}
 	if *oneSeed != 0 {
+		m := sim{k: simkernel.New(0, simOptions)}
 		if why := m.run(*oneSeed); why != "" {
 			t.Fatalf("seed %d: %s\n%s", *oneSeed, why, m.k.Trace())
 		}
 		return
 	}
+	n := seedsWanted(t)
+	var next, steps atomic.Uint64
+	var all sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			m := sim{k: simkernel.New(0, simOptions)}
+			for !t.Failed() {
+				seed := next.Add(1)
+				if seed > n {
+					return
+				}
+				if why := m.run(seed); why != "" {
+					t.Errorf("seed %d (repeat with -run TestSimulation -args -seed %d): %s\n%s", seed, seed, why, m.k.Trace())
+				}
+				steps.Add(uint64(m.steps))
+				if seed%1_000_000 == 0 {
+					t.Logf("%d seeds", seed)
+				}
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("%d seeds, %d steps", n, steps.Load())
+}
+
+func seedsWanted(t *testing.T) uint64 {
 	n := uint64(100_000)
 	if s := os.Getenv("LONGSPLICE_SIM_SEEDS"); s != "" {
 		var err error
@@ -393,15 +422,5 @@ func TestSimulation(t *testing.T) {
 	if testing.Short() {
 		n = min(n, 3000)
 	}
-	steps := 0
-	for seed := uint64(1); seed <= n; seed++ {
-		if why := m.run(seed); why != "" {
-			t.Fatalf("seed %d (repeat with -run TestSimulation -seed %d): %s\n%s", seed, seed, why, m.k.Trace())
-		}
-		steps += m.steps
-		if seed%1_000_000 == 0 {
-			t.Logf("%d seeds", seed)
-		}
-	}
-	t.Logf("%d seeds, %d steps", n, steps)
+	return n
 }
