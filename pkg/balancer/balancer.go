@@ -59,6 +59,7 @@ type Balancer struct {
 
 	events    *hub
 	listeners []openListener
+	listening sync.RWMutex // guards the listeners' descriptors
 	lockFD    int
 	workers   []*worker.Worker
 	ended     sync.WaitGroup // workers

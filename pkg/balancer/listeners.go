@@ -202,11 +202,16 @@ func (b *Balancer) give() {
 	}
 }
 
-// removeSockets unlinks the files of unix listeners.
-func (b *Balancer) removeSockets() {
-	for _, l := range b.listeners {
-		if l.address.Network == config.Unix && !strings.HasPrefix(l.address.Path, "@") {
+// closeListeners closes every listener, once. The file of a unix socket goes first: once it is closed it may be another
+// process's.
+func (b *Balancer) closeListeners() {
+	b.listening.Lock()
+	defer b.listening.Unlock()
+	for i := range b.listeners {
+		l := &b.listeners[i]
+		if l.address.Network == config.Unix && len(l.fds) > 0 && !strings.HasPrefix(l.address.Path, "@") {
 			os.Remove(l.address.Path)
 		}
+		l.close()
 	}
 }

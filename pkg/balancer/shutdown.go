@@ -13,9 +13,14 @@ import (
 )
 
 // Shutdown ends the balancer in order: for lame_duck it says that it is not ready and still accepts, so that routes
-// move away; then it accepts no more, once the accept queues are empty; then it closes the sessions that are left
-// evenly over drain_timeout. It returns when all is over. StopNow, or the end of ctx, cuts it short.
+// move away; then it empties the accept queues and closes the listeners; then it closes the sessions that are left
+// evenly over drain_timeout. It returns when all is over, and so does every further call. StopNow, or the end of the
+// first call's ctx, cuts it short.
 func (b *Balancer) Shutdown(ctx context.Context) {
+	b.endOnce.Do(func() { b.shutdown(ctx) })
+}
+
+func (b *Balancer) shutdown(ctx context.Context) {
 	began := time.Now()
 	b.draining.Store(true)
 	b.Emit(Event{Name: "drain_begin", Level: "info", Message: fmt.Sprintf("%d sessions; lame duck %s, then closing over %s", b.held.Held.Load(), b.cfg.Process.LameDuck, drainWords(b.cfg.Process.DrainTimeout))})
@@ -24,6 +29,7 @@ func (b *Balancer) Shutdown(ctx context.Context) {
 		w.StopAccepting()
 		return true
 	})
+	b.closeListeners() // left open, they would let clients in that nobody ever answers
 	b.closeSessions(ctx)
 	b.Emit(Event{Name: "drain_done", Level: "info", Message: fmt.Sprintf("%d sessions left after %s", b.held.Held.Load(), time.Since(began).Round(time.Millisecond))})
 	b.StopNow()
@@ -85,10 +91,7 @@ func (b *Balancer) release() {
 	b.checker.Close()
 	b.cancel()
 	b.beside.Wait()
-	for i := range b.listeners {
-		b.listeners[i].close()
-	}
-	b.removeSockets()
+	b.closeListeners()
 	if b.lockFD >= 0 {
 		sys.Real{}.Close(b.lockFD)
 		b.lockFD = -1

@@ -79,6 +79,8 @@ func (b *Balancer) Frontends() []FrontendStatus {
 
 // addListeners asks the kernel for the state of a frontend's listening sockets.
 func (b *Balancer) addListeners(s *FrontendStatus) {
+	b.listening.RLock()
+	defer b.listening.RUnlock()
 	for _, l := range b.listeners {
 		if l.frontend != s.Name {
 			continue

@@ -125,8 +125,8 @@ func TestSheddingIsEven(t *testing.T) {
 		k.Advance(10e6)
 		w.turn()
 	}
-	if w.Live() != 0 || w.shed.active {
-		t.Errorf("%d sessions are left, shedding %v", w.Live(), w.shed.active)
+	if w.Live() != 0 || len(w.sheds) != 0 {
+		t.Errorf("%d sessions are left, %d sheddings", w.Live(), len(w.sheds))
 	}
 }
 

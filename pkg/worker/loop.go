@@ -26,7 +26,7 @@ func (w *Worker) turn() {
 	w.runReady()
 	w.runTimers()
 	w.runOrders()
-	w.runShedding()
+	w.runSheddings()
 	w.bury()
 	w.resumeAccepting()
 	w.feedStarved()
@@ -64,7 +64,7 @@ func (w *Worker) waitMs() int {
 	if w.paused > 0 {
 		longest = pausedWaitMs
 	}
-	if w.shed.active {
+	if len(w.sheds) > 0 {
 		longest = shedWaitMs
 	}
 	return w.wheel.WaitMs(w.nowMs, longest)

@@ -16,35 +16,43 @@ type Shedding struct {
 // shedding is one of them under way.
 type shedding struct {
 	Shedding
-	active       bool
 	beganMs      int64
 	total, ended int64
 	cursor       uint32 // the next slot to look at
 }
 
-// Shed begins to close sessions; a shedding that is under way is replaced.
+// Shed begins to close sessions. Those that are under way go on beside it: the drain of the whole process must not end
+// because one backend fails meanwhile.
 func (w *Worker) Shed(s Shedding) {
-	w.shed = shedding{Shedding: s, active: true, beganMs: w.nowMs}
+	x := shedding{Shedding: s, beganMs: w.nowMs}
 	for slot := range w.slots.used {
-		if w.shed.takes(w.slots.at(slot)) {
-			w.shed.total++
+		if x.takes(w.slots.at(slot)) {
+			x.total++
 		}
 	}
 	if s.Part > 0 {
-		w.shed.total = (w.shed.total + s.Part - 1) / s.Part
+		x.total = (x.total + s.Part - 1) / s.Part
 	}
+	w.sheds = append(w.sheds, x)
 }
 
 func (s *shedding) takes(x *session) bool {
 	return x.state != free && x.state != dead && (s.Backend == backend.NoBackend || x.backend == s.Backend)
 }
 
-// runShedding closes as many sessions as are due by now.
-func (w *Worker) runShedding() {
-	s := &w.shed
-	if !s.active {
-		return
+// runSheddings closes as many sessions as are due by now, and forgets what is done.
+func (w *Worker) runSheddings() {
+	going := w.sheds[:0]
+	for i := range w.sheds {
+		if s := &w.sheds[i]; !w.runShedding(s) {
+			going = append(going, *s)
+		}
 	}
+	w.sheds = going
+}
+
+// runShedding does it for one and returns whether that is done.
+func (w *Worker) runShedding(s *shedding) bool {
 	due := s.total
 	if elapsed := w.nowMs - s.beganMs; elapsed < s.OverMs {
 		due = s.total * elapsed / s.OverMs
@@ -56,5 +64,5 @@ func (w *Worker) runShedding() {
 		}
 		s.cursor++
 	}
-	s.active = s.ended < s.total && s.cursor < w.slots.used
+	return s.ended >= s.total || s.cursor >= w.slots.used
 }

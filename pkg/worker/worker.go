@@ -79,7 +79,7 @@ type Worker struct {
 	freed   bool     // descriptors were closed since accepting was last looked at
 
 	nextID uint64
-	shed   shedding
+	sheds  []shedding
 	stop   bool
 
 	orders  atomic.Pointer[Order]
