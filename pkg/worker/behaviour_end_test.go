@@ -61,9 +61,10 @@ func TestResetOfASilentSession(t *testing.T) {
 func TestAnswerAfterHalfClose(t *testing.T) {
 	bothWays(t, func(t *testing.T, s *stage, from, to *testkit.Peer, fromBackend int) {
 		const request, answer = 300_000, 700_000
-		go from.Play(testkit.Send(request), testkit.HalfClose())
+		asked := behind(t, from, testkit.Send(request), testkit.HalfClose())
 		wantStream(t, "who answers", play(t, to, testkit.ReadToEnd()), request, testkit.EndFIN)
-		go to.Play(testkit.Send(answer), testkit.Close())
+		asked()
+		behind(t, to, testkit.Send(answer), testkit.Close())
 		wantStream(t, "who asked", play(t, from, testkit.ReadToEnd()), answer, testkit.EndFIN)
 		eventually(t, "counted as a clean end", func() bool { return s.ended(stats.ClientFIN+stats.Reason(fromBackend)) == 1 })
 	})
@@ -85,9 +86,10 @@ func TestCloseWithUnreadInputStaysAReset(t *testing.T) {
 func TestUrgentByteCrossesAndTheWorkerRests(t *testing.T) {
 	bothWays(t, func(t *testing.T, s *stage, from, to *testkit.Peer, _ int) {
 		const before, after = 200_007, 100_003
-		go from.Play(testkit.Send(before), testkit.Urgent(), testkit.Send(after))
+		sent := behind(t, from, testkit.Send(before), testkit.Urgent(), testkit.Send(after))
 		tr := play(t, to, testkit.AwaitUrgent())
 		tr = play(t, to, testkit.Read(before+after-tr.Received))
+		sent()
 		s.wantQuiet(t)
 		if len(tr.Urgent) != 1 || tr.Urgent[0] != (testkit.Mark{At: before, Value: 'A'}) {
 			t.Errorf("urgent bytes %v, want one at %d", tr.Urgent, before)

@@ -78,7 +78,7 @@ func TestStalledReceiverBlocksTheSender(t *testing.T) {
 func TestStalledDirectionGoesOn(t *testing.T) {
 	bothWays(t, func(t *testing.T, s *stage, from, to *testkit.Peer, _ int) {
 		const total = 24 << 20
-		go from.Play(testkit.Send(total), testkit.HalfClose(), testkit.ReadToEnd())
+		behind(t, from, testkit.Send(total), testkit.HalfClose(), testkit.ReadToEnd())
 		eventually(t, "the direction holds bytes", func() bool {
 			h := s.held(t)
 			return h.pipes+h.blocks == 1
@@ -105,7 +105,7 @@ func TestTooFewBlocksMeanWaiting(t *testing.T) {
 	for range stalled {
 		c, b := s.pair()
 		clients = append(clients, c)
-		go b.Play(testkit.Send(total), testkit.Close())
+		behind(t, b, testkit.Send(total), testkit.Close())
 	}
 	eventually(t, "the blocks are out and sessions wait for one", func() (all bool) {
 		s.ask(t, func(w *Worker) { all = w.mover.Blocks.Out() == 2 && w.starved.len > 0 })
@@ -114,7 +114,7 @@ func TestTooFewBlocksMeanWaiting(t *testing.T) {
 	s.wantQuiet(t)
 	late, lb := s.pair()
 	play(t, late, testkit.Send(3000), testkit.HalfClose())
-	go lb.Play(testkit.ReadToEnd(), testkit.Send(2000), testkit.Close())
+	behind(t, lb, testkit.ReadToEnd(), testkit.Send(2000), testkit.Close())
 	var readers sync.WaitGroup
 	for i, c := range clients {
 		readers.Go(func() {
@@ -140,7 +140,7 @@ func TestNoPipesMeansCopying(t *testing.T) {
 			s := newStage(t, func(c *Config, _ *backend.Frontend) { c.Mode, c.Pipes = mode, &relay.PipeBudget{} })
 			c, b := s.pair()
 			const total = 8 << 20
-			go b.Play(testkit.Send(total), testkit.Close())
+			behind(t, b, testkit.Send(total), testkit.Close())
 			wantStream(t, "client", play(t, c, testkit.ReadToEnd(), testkit.Close()), total, testkit.EndFIN)
 			s.wantEnds(t, stats.BackendFIN, 1)
 			if copied, spliced := s.own(stats.CopiedBytes), s.own(stats.SplicedBytes); copied != total || spliced != 0 {
@@ -156,8 +156,9 @@ func TestBulkIsSplicedAndTalkIsCopied(t *testing.T) {
 	s := newStage(t, nil)
 	c, b := s.pair()
 	const total = 16 << 20
-	go b.Play(testkit.Send(total))
+	sent := behind(t, b, testkit.Send(total))
 	play(t, c, testkit.Read(total))
+	sent()
 	var spliced uint64
 	s.ask(t, func(w *Worker) { spliced = w.mover.Spliced })
 	if spliced < total/2 {

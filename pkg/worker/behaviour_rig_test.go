@@ -109,6 +109,18 @@ func play(t testing.TB, p *testkit.Peer, steps ...testkit.Step) testkit.Transcri
 	return tr
 }
 
+// behind plays steps in a goroutine; wait for them before the peer plays others. The test's end waits too.
+func behind(t testing.TB, p *testkit.Peer, steps ...testkit.Step) (wait func()) {
+	ended := make(chan struct{})
+	wait = func() { <-ended }
+	t.Cleanup(wait)
+	go func() {
+		defer close(ended)
+		_, _ = p.Play(steps...)
+	}()
+	return wait
+}
+
 // wantStream fails unless a peer has read n bytes of the right pattern and then the end.
 func wantStream(t testing.TB, who string, tr testkit.Transcript, n int64, end testkit.End) {
 	t.Helper()
@@ -155,7 +167,7 @@ func (r *rig) own(n int) uint64 {
 // quietTurns are far more than an idle worker makes in quietTime, and far fewer than one that spins.
 const (
 	quietTime  = 300 * time.Millisecond
-	quietTurns = 60
+	quietTurns = 1000
 )
 
 // wantQuiet fails if the worker goes round while nothing happens.

@@ -93,7 +93,7 @@ func TestSlowReaderIsNotStalled(t *testing.T) {
 	c, b := s.pair()
 	smallWindow(t, c.FD())
 	const total = 256 << 10
-	go b.Play(testkit.Send(total), testkit.HalfClose())
+	behind(t, b, testkit.Send(total), testkit.HalfClose())
 	for range 12 {
 		play(t, c, testkit.Read(8<<10), testkit.Pause(300*time.Millisecond))
 	}
