@@ -112,7 +112,7 @@ func (w *Worker) connected(slot uint32, s *session) {
 	s.marks |= established
 	w.endDial(s)
 	w.poolRow(s).Observe(stats.ConnectBase, stats.ConnectBounds[:], float64(s.connectUs)/1e6)
-	s.state, s.reason = relaying, stats.None
+	s.state, s.reason, s.errno = relaying, stats.None, 0
 	s.lastMs = w.nowMs
 	s.half[toBackend].Set(relay.Writable)
 	w.wheel.Arm(slot, w.nowMs+firstTickMs)
