@@ -234,13 +234,18 @@ func TestSessionAllocatesNothing(t *testing.T) {
 func TestIdleSessionIsSmall(t *testing.T) {
 	const child = "LONGSPLICE_TEST_IDLE"
 	if os.Getenv(child) == "" {
-		c := exec.Command(os.Args[0], "-test.run=^TestIdleSessionIsSmall$", "-test.v")
-		c.Env = append(os.Environ(), child+"=1")
-		out, err := c.CombinedOutput()
-		t.Logf("%s", out)
-		if err != nil {
-			t.Error(err)
+		var err error
+		for range 3 { // what the runtime takes for itself meanwhile only adds to the slope: the least is nearest
+			c := exec.Command(os.Args[0], "-test.run=^TestIdleSessionIsSmall$", "-test.v")
+			c.Env = append(os.Environ(), child+"=1")
+			var out []byte
+			if out, err = c.CombinedOutput(); err == nil {
+				t.Logf("%s", out)
+				return
+			}
+			t.Logf("%s", out)
 		}
+		t.Error(err)
 		return
 	}
 	unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0)
@@ -280,12 +285,17 @@ func TestIdleSessionIsSmall(t *testing.T) {
 	}
 }
 
+// rss is the resident memory of this process that no file backs (RssAnon): pages of the program's text, which come in
+// when they are first run, are nobody's session.
 func rss(t testing.TB) int64 {
-	data, err := os.ReadFile("/proc/self/statm")
+	data, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var size, resident int64
-	fmt.Sscan(string(data), &size, &resident)
-	return resident * int64(os.Getpagesize())
+	_, rest, found := strings.Cut(string(data), "RssAnon:")
+	var kib int64
+	if _, err := fmt.Sscan(rest, &kib); !found || err != nil {
+		t.Fatalf("no RssAnon in /proc/self/status: %v", err)
+	}
+	return kib << 10
 }
