@@ -43,9 +43,12 @@ func (s *service) run() error {
 	defer s.log.close()
 	// Ignored, a write to a closed pipe or socket is EPIPE wherever it is made.
 	signal.Ignore(syscall.SIGPIPE)
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT)
-	defer signal.Stop(signals)
+	// Package signal drops what a channel has no room for: a flood of others must not cost us a SIGTERM.
+	stops, others := make(chan os.Signal, 2), make(chan os.Signal, 16)
+	signal.Notify(stops, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(others, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT)
+	defer signal.Stop(stops)
+	defer signal.Stop(others)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 
@@ -56,12 +59,10 @@ func (s *service) run() error {
 			if over, err := s.begin(ctx, r); over {
 				return err
 			}
-		case sig := <-signals:
-			if sig == syscall.SIGTERM || sig == syscall.SIGINT {
-				cancel() // of a start that is under way
-				s.stop()
-				continue
-			}
+		case <-stops:
+			cancel() // of a start that is under way
+			s.stop()
+		case sig := <-others:
 			s.obey(sig)
 		case <-s.stopped:
 			s.closeAdmin()
