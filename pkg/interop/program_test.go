@@ -18,8 +18,11 @@ import (
 	"github.com/longsplice/longsplice/pkg/testkit"
 )
 
-// atMost bounds a run of a program that ends by itself: far above what the slowest one needs.
-const atMost = 60 * time.Second
+// Bounds of a program's life, far above what the slowest one needs.
+const (
+	atMost       = 60 * time.Second // of one that ends by itself
+	serverAtMost = "180"            // seconds, of a server whose test died before it could end it
+)
 
 // server is a program that runs until the end of its test.
 type server struct {
@@ -27,11 +30,12 @@ type server struct {
 	ended  chan struct{}
 }
 
-// launch starts a program. It is killed at the end of t together with the processes that it started; what it wrote is shown
-// if t failed.
+// launch starts a program under timeout(1). At the end of t it is ended together with the processes that it started; what it
+// wrote is shown if t failed.
 func launch(t *testing.T, name string, args ...string) *server {
 	t.Helper()
-	cmd := exec.Command(testkit.NeedProgram(t, name), args...)
+	args = append([]string{"--kill-after=1", serverAtMost, testkit.NeedProgram(t, name)}, args...)
+	cmd := exec.Command(testkit.NeedProgram(t, "timeout"), args...)
 	s := &server{ended: make(chan struct{})}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = t.TempDir(), &s.output, &s.output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -43,13 +47,23 @@ func launch(t *testing.T, name string, args ...string) *server {
 		_ = cmd.Wait()
 	}()
 	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // its whole process group
-		<-s.ended
+		s.end(cmd.Process.Pid)
 		if t.Failed() {
 			t.Logf("%s wrote: %s", name, s.output.String())
 		}
 	})
 	return s
+}
+
+// end ends a process group: by SIGTERM, since timeout(1) then waits for the program, and after a second by SIGKILL.
+func (s *server) end(group int) {
+	_ = syscall.Kill(-group, syscall.SIGTERM)
+	select {
+	case <-s.ended:
+	case <-time.After(time.Second):
+		_ = syscall.Kill(-group, syscall.SIGKILL)
+		<-s.ended
+	}
 }
 
 // serves waits until something accepts at each address.
@@ -133,6 +147,11 @@ func address(t *testing.T, host string) string {
 	if host == "unix" {
 		return "unix:" + filepath.Join(t.TempDir(), "s")
 	}
+	l, err := net.Listen("tcp", host+":0")
+	if err != nil {
+		testkit.Missing(t, "loopback address "+host)
+	}
+	l.Close()
 	return fmt.Sprintf("%s:%d", host, freePort(t))
 }
 
