@@ -154,8 +154,7 @@ func (b *Balancer) apply() error {
 	return nil
 }
 
-// retire notes which backends the snapshot no longer uses, and frees those that have been empty for a while. Every
-// worker has adopted s. A freed number may come back with another backend: its counters then begin at what they were.
+// retire notes which backends the snapshot no longer uses. Every worker has adopted s.
 func (b *Balancer) retire(s *backend.Snapshot) {
 	used := map[backend.Number]bool{}
 	for _, p := range s.Pools {
@@ -175,22 +174,27 @@ func (b *Balancer) retire(s *backend.Snapshot) {
 	}
 }
 
-// freeRetired gives the numbers of backends back whose time is over. It runs before a build, so that the snapshot that
-// is built has them no more, and no worker had a session of theirs.
+// freeRetired gives the numbers of backends back that have been empty for a while. Every worker has adopted a snapshot
+// that no longer picks them, so none can get a session again. A freed number may come back with another backend, whose
+// counters then begin at what they were. The caller holds b.mu.
 func (b *Balancer) freeRetired() {
 	for _, x := range b.registry.All() {
 		if x == nil {
 			continue
 		}
 		since, retired := b.retired[x.Number]
-		if retired && time.Since(since) >= keepSeries && x.Sessions() == 0 {
-			sum := b.sum()
-			b.baseline[x.Number] = sum.BackendRow(int(x.Number))
+		switch {
+		case !retired:
+		case x.Sessions() > 0:
+			b.retired[x.Number] = time.Now() // its time begins when it is empty
+		case time.Since(since) >= keepSeries:
+			b.baseline[x.Number] = b.sum().BackendRow(int(x.Number))
 			delete(b.retired, x.Number)
+			b.watch.forget(x)
 			b.registry.Free(x)
 		}
 	}
 }
 
-// keepSeries is how long a removed backend's series stay after it is empty.
-const keepSeries = 15 * time.Minute
+// keepSeries is how long a removed backend's series stay after it is empty. Only tests change it.
+var keepSeries = 15 * time.Minute

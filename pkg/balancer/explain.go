@@ -45,7 +45,8 @@ func (b *Balancer) Explain(frontend, client string) (Explanation, error) {
 // listenFor is the address of a frontend that a client of that family would come to; the first one if none fits.
 func (b *Balancer) listenFor(frontend string, is4 bool) config.Address {
 	var first config.Address
-	for _, l := range b.listeners {
+	for i := range b.listeners {
+		l := &b.listeners[i] // no copy: its descriptors may be being closed
 		if l.frontend != frontend {
 			continue
 		}

@@ -29,6 +29,14 @@ type seenState struct {
 	why   string
 }
 
+// forget drops what is remembered of a backend that is gone.
+func (w *watched) forget(x *backend.Backend) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.state, x)
+	delete(w.checks, [2]string{x.Pool, x.Name})
+}
+
 // checked counts a finished check.
 func (w *watched) checked(pool, name, result string) {
 	w.mu.Lock()
@@ -60,8 +68,9 @@ func (b *Balancer) healthChanged(p *backend.Pool, x *backend.Backend, from, to b
 	}
 }
 
-// shedUnhealthyOver is the time over which the sessions of a backend that became unhealthy are closed.
-const shedUnhealthyOver = 5 * time.Second
+// shedUnhealthyOver is the time over which the sessions of a backend that became unhealthy are closed. Only tests
+// change it.
+var shedUnhealthyOver = 5 * time.Second
 
 func (b *Balancer) shedBackend(x *backend.Backend) {
 	shed := worker.Shedding{Reason: stats.BackendUnhealthy, Backend: x.Number, OverMs: shedUnhealthyOver.Milliseconds()}
@@ -96,6 +105,9 @@ func (b *Balancer) monitor(ctx context.Context) {
 		b.monitorResources()
 		if n%5 == 0 {
 			b.monitorTCPMemory()
+			b.mu.Lock()
+			b.freeRetired()
+			b.mu.Unlock()
 		}
 	}
 }

@@ -97,11 +97,15 @@ func (b *Balancer) addListeners(s *FrontendStatus) {
 	}
 }
 
-// Pools is every pool, in the order of the configuration.
+// Pools is every pool, in the order of the configuration. Backends that were removed come after the others, for as long
+// as their series stay.
 func (b *Balancer) Pools() []PoolStatus {
+	b.mu.Lock() // so that no number changes hands meanwhile
+	defer b.mu.Unlock()
 	sum := b.sum()
 	var all []PoolStatus
-	for _, p := range b.snap.Load().Pools {
+	snap, removed := b.snap.Load(), b.removed()
+	for _, p := range snap.Pools {
 		s := PoolStatus{
 			Name: p.Name, Panic: p.Live.Panic.Load(),
 			Algorithm:  [...]string{"maglev", "least_sessions", "round_robin"}[p.Algorithm],
@@ -113,16 +117,35 @@ func (b *Balancer) Pools() []PoolStatus {
 		for i := range p.Members {
 			s.Backends = append(s.Backends, b.backendStatus(sum, &p.Members[i]))
 		}
+		for _, x := range removed {
+			if x.PoolNumber == p.Number {
+				gone := b.backendStatus(sum, &backend.Member{Backend: x}) // without weight: draining
+				gone.Removed = true
+				s.Backends = append(s.Backends, gone)
+			}
+		}
 		all = append(all, s)
 	}
 	return all
 }
 
+// removed is the backends that are no longer configured, or no longer an answer for their name. The caller holds b.mu.
+func (b *Balancer) removed() []*backend.Backend {
+	var all []*backend.Backend
+	for _, x := range b.registry.All() {
+		if x == nil {
+			continue
+		}
+		if _, retired := b.retired[x.Number]; retired {
+			all = append(all, x)
+		}
+	}
+	return all
+}
+
+// backendStatus wants b.mu held.
 func (b *Balancer) backendStatus(sum *stats.Copy, m *backend.Member) BackendStatus {
-	now := monotonicMs()
-	b.mu.Lock()
-	base := b.baseline[m.Number]
-	b.mu.Unlock()
+	now, base := monotonicMs(), b.baseline[m.Number]
 	v := func(counter int) uint64 {
 		n := sum.Value(stats.Backend, int(m.Number), counter)
 		if base != nil {
