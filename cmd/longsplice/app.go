@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// newApp is the command line of one call. cli keeps state in it: it is run once.
 func newApp(env *environment) *cli.App {
 	commands := []*cli.Command{
 		runCommand(env), demoCommand(env), checkCommand(env), versionCommand(env), completionCommand(env), helpCommand(env),
@@ -96,6 +97,7 @@ func dashed(word string) string {
 	return word
 }
 
+// flagNames are the long ones: one letter is near to any other.
 func flagNames(c *cli.Command) (names []string) {
 	for _, f := range c.Flags {
 		for _, name := range f.Names() {

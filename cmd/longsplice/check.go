@@ -22,6 +22,8 @@ type checkReport struct {
 	Live      []config.Problem `json:"live,omitempty"`      // with --live: what this host lacks
 }
 
+// checkCommand validates without opening anything. What `run` would refuse, it refuses: keys that are understood and not
+// supported yet are problems too.
 func checkCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:     "check",
@@ -45,6 +47,7 @@ func checkCommand(env *environment) *cli.Command {
 	}
 }
 
+// check prints its findings in one of three forms (text, JSON, the effective configuration) and returns the exit code.
 func check(env *environment, c *cli.Context) error {
 	l := loadConfig(env, c)
 	r := newCheckReport(l)

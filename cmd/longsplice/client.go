@@ -27,6 +27,7 @@ type client struct {
 	http *http.Client
 }
 
+// adminFlag goes before the environment, which goes before the default.
 func adminFlag() cli.Flag {
 	return &cli.StringFlag{
 		Name: "admin", DefaultText: "$" + adminEnv + ", or " + defaultAdmin,
@@ -46,6 +47,7 @@ func newClient(env *environment, c *cli.Context) *client {
 	return clientOf(path)
 }
 
+// clientOf is for the socket at path. The host in its URLs is never resolved: every connection goes to the socket.
 func clientOf(path string) *client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)

@@ -28,6 +28,7 @@ compdef _longsplice longsplice
 `
 )
 
+// completionCommand prints a script; the program writes no file of a shell's.
 func completionCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:        "completion",

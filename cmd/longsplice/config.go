@@ -11,6 +11,7 @@ import (
 
 const defaultConfig = "/etc/longsplice/longsplice.toml"
 
+// configFlags go with commands that read a configuration.
 func configFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{
@@ -28,6 +29,7 @@ type loaded struct {
 	problems config.Problems // what is wrong, or not supported yet
 }
 
+// loadConfig reads what -c names. ${NAME} in it is looked up in env.
 func loadConfig(env *environment, c *cli.Context) loaded {
 	cfg, warnings, err := config.Load(c.StringSlice("config"), config.Options{
 		IgnoreUnknownKeys: c.Bool("ignore-unknown-keys"), Env: env.lookupEnv,

@@ -11,6 +11,7 @@ import (
 	"github.com/longsplice/longsplice/pkg/demo"
 )
 
+// demoCommand exits with 0 only if nothing was lost that should not be. Ctrl-C lets the story end in order.
 func demoCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:     "demo",

@@ -13,6 +13,8 @@ import (
 	"github.com/longsplice/longsplice/pkg/balancer"
 )
 
+// eventsCommand prints the last events (the process remembers about 200) and, with -f, those to come. A stream that the
+// process ends is exit code 4: nobody answers any more.
 func eventsCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:     "events",
@@ -68,6 +70,7 @@ func printEvents(env *environment, stream io.Reader, asJSON bool) error {
 	return lines.Err()
 }
 
+// eventText is an event in one line, in local time.
 func eventText(e balancer.Event) string {
 	text := fmt.Sprintf("%s  %-5s %s", e.Time.Local().Format("2006-01-02 15:04:05"), e.Level, e.Name)
 	if e.Subject != "" {

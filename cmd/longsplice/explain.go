@@ -9,6 +9,7 @@ import (
 	"github.com/longsplice/longsplice/pkg/balancer"
 )
 
+// explainCommand asks for a dry run of a pick; nothing is counted or changed by it.
 func explainCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:      "explain",
@@ -34,6 +35,7 @@ func explainCommand(env *environment) *cli.Command {
 	}
 }
 
+// printExplanation writes the verdict first, then the reasoning, then every backend as the pick sees it.
 func printExplanation(env *environment, e balancer.Explanation) {
 	verdict := "no backend takes it"
 	switch {

@@ -17,6 +17,7 @@ func laterCommands() []*cli.Command {
 	return all
 }
 
+// laterCommand takes any flags and arguments, so that the answer is never about them.
 func laterCommand(name string) *cli.Command {
 	return &cli.Command{
 		Name:            name,

@@ -58,6 +58,7 @@ func (l *look) askRunning(ctx context.Context) {
 	}
 }
 
+// process looks at what [process] names: files, folders, a group, the address of the status page.
 func (l *look) process() {
 	p := &l.cfg.Process
 	l.readable("process.hash_key_file", p.HashKeyFile)
@@ -111,6 +112,7 @@ func (l *look) folderOf(key, path string) {
 	}
 }
 
+// frontend binds each address for a moment, without SO_REUSEPORT and without listening.
 func (l *look) frontend(f *config.Frontend) {
 	key := "frontend." + f.Name
 	for _, a := range f.Listen {

@@ -20,8 +20,11 @@ type eventLog struct {
 	sink   *sink
 }
 
+// logTime is RFC 3339 with milliseconds.
 const logTime = "2006-01-02T15:04:05.000Z07:00"
 
+// openLog writes to stderr as [process] says. Lines are made as JSON and turned into text for people, if at all, by the
+// goroutine that writes them.
 func openLog(env *environment, p config.Process) *eventLog {
 	zerolog.TimeFieldFormat = logTime
 	out := env.stderr

@@ -4,6 +4,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// runCommand serves until a signal ends it. It exits with 0 after a stop that was asked for, 2 for a configuration that
+// cannot be used, 5 where a right is missing and 1 for anything else that keeps it from serving.
 func runCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:     "run",

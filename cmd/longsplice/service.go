@@ -34,6 +34,7 @@ type startResult struct {
 // adminCloseAtMost bounds how long requests that are being answered may hold up the end.
 const adminCloseAtMost = 2 * time.Second
 
+// newService opens the log, so that run can speak from its first line on.
 func newService(env *environment, cfg *config.Config) *service {
 	return &service{env: env, cfg: cfg, log: openLog(env, cfg.Process)}
 }
@@ -133,6 +134,7 @@ func (s *service) stop() {
 	}
 }
 
+// closeAdmin comes after the balancer has stopped: until then /readyz has to say that it is draining.
 func (s *service) closeAdmin() {
 	if s.admin == nil {
 		return

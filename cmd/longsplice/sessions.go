@@ -14,6 +14,7 @@ import (
 // pageSize is how many sessions --all asks for at a time: the API's most.
 const pageSize = 10_000
 
+// sessionsCommand has `list`; killing sessions comes with the API's DELETE.
 func sessionsCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:        "sessions",
@@ -56,6 +57,7 @@ func sessionsListCommand(env *environment) *cli.Command {
 	}
 }
 
+// sessionQuery passes the filters on as they were typed: the process judges them, and says what would be right.
 func sessionQuery(c *cli.Context) url.Values {
 	q := url.Values{"limit": {strconv.Itoa(c.Int("limit"))}}
 	if c.Bool("all") {
@@ -87,6 +89,7 @@ func listSessions(ctx context.Context, cl *client, q url.Values, all bool) (whol
 	}
 }
 
+// printSessions writes a line per session. That there are more goes to stderr, so that the table can be piped.
 func printSessions(env *environment, page balancer.SessionPage) {
 	t := newTable(env, "ID", "CLIENT", "FRONTEND", "BACKEND", "STATE", "AGE", "IDLE", "TO BACKEND", "TO CLIENT", "HELD", "MODE", "RTT")
 	for _, s := range page.Sessions {

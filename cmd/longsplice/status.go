@@ -17,6 +17,8 @@ type statusReport struct {
 	Pools     []balancer.PoolStatus     `json:"pools"`
 }
 
+// statusCommand shows the process as a whole. Its three questions are three moments: sums may differ by what happened
+// between them.
 func statusCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:     "status",
@@ -50,6 +52,7 @@ func askStatus(ctx context.Context, cl *client) (r statusReport, err error) {
 	return r, cl.get(ctx, "/v1/pools", nil, &r)
 }
 
+// print writes the process, then a table of frontends and one of backends.
 func (r *statusReport) print(env *environment) {
 	r.printProcess(env)
 	t := newTable(env, "FRONTEND", "LISTEN", "POOL", "ACTIVE", "ACCEPTED", "REFUSED", "TO BACKEND", "TO CLIENT")
@@ -84,6 +87,7 @@ func (r *statusReport) printProcess(env *environment) {
 	fmt.Fprintf(env.stdout, "%d of %d files, %d of %d pipes in use\n", r.FDs.Held, r.FDs.Limit, r.Pipes.Used, r.Pipes.Limit)
 }
 
+// sum is for counters that are kept by reason.
 func sum(counts map[string]uint64) (n uint64) {
 	for _, c := range counts {
 		n += c

@@ -21,6 +21,7 @@ type versionReport struct {
 	Features []balancer.Feature `json:"features"`
 }
 
+// versionCommand tries what the kernel can do, as `run` does at its start: a few descriptors are opened and closed.
 func versionCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:     "version",
@@ -63,6 +64,7 @@ func (r versionReport) print(env *environment) {
 	}
 }
 
+// jsonFlag goes with every command that prints.
 func jsonFlag() cli.Flag { return &cli.BoolFlag{Name: "json", Usage: "print JSON"} }
 
 // printJSON prints v for people and programs.
