@@ -201,8 +201,10 @@ func (r *Report) figure(scenario, target string) (float64, bool) {
 }
 
 func describeMachine(cfg Config) Machine {
-	m := Machine{Date: time.Now().UTC().Format(time.DateTime) + " UTC", CPUs: runtime.NumCPU(), Go: runtime.Version(),
-		BalancerCPU: cfg.BalancerCPU, LoadCPU: cfg.LoadCPU, Backends: cfg.Backends}
+	m := Machine{
+		Date: time.Now().UTC().Format(time.DateTime) + " UTC", CPUs: runtime.NumCPU(), Go: runtime.Version(),
+		BalancerCPU: cfg.BalancerCPU, LoadCPU: cfg.LoadCPU, Backends: cfg.Backends,
+	}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		m.Kernel = unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])

@@ -39,10 +39,14 @@ func reportOf(echo, latency map[string]float64) *Report {
 	r := &Report{Rounds: 1, specs: Scenarios(1000, 1)}
 	for _, name := range []string{"longsplice", "haproxy", "nginx"} {
 		r.Targets = append(r.Targets, TargetInfo{Name: name})
-		r.add(Run{Round: 1, Scenario: "echo", Target: name,
-			Result: &load.Result{Messages: uint64(echo[name]), Seconds: 1, CPU: load.CPU{Target: 1}}})
-		r.add(Run{Round: 1, Scenario: "latency", Target: name,
-			Result: &load.Result{Seconds: 1, Latency: &load.Latency{Count: 1, P999: latency[name]}}})
+		r.add(Run{
+			Round: 1, Scenario: "echo", Target: name,
+			Result: &load.Result{Messages: uint64(echo[name]), Seconds: 1, CPU: load.CPU{Target: 1}},
+		})
+		r.add(Run{
+			Round: 1, Scenario: "latency", Target: name,
+			Result: &load.Result{Seconds: 1, Latency: &load.Latency{Count: 1, P999: latency[name]}},
+		})
 	}
 	r.finish()
 	return r

@@ -34,22 +34,38 @@ func Scenarios(windowMs int, bulkBytes uint64) []Scenario {
 		return append(args, "--warm", "300ms", "--for", fmt.Sprintf("%dms", windowMs))
 	}
 	return []Scenario{
-		{Name: "bulk-1", About: "1 stream, server to client", Mode: serve.Source, Metrics: bulkMetrics,
-			Load: []string{"bulk", "--streams", "1", "--bytes", bytes}},
-		{Name: "bulk-200", About: "200 streams, server to client", Mode: serve.Source, Metrics: bulkMetrics,
-			Load: []string{"bulk", "--streams", "200", "--bytes", twice}},
-		{Name: "bulk-up-20", About: "20 streams, client to server", Mode: serve.Sink, Metrics: bulkMetrics, Full: true,
-			Load: []string{"bulk", "--up", "--streams", "20", "--bytes", bytes}},
-		{Name: "echo", About: "64 B messages, 200 sessions, closed loop", Mode: serve.Echo, Metrics: echoMetrics,
-			Load: timed("echo", "--sessions", "200", "--message", "64")},
-		{Name: "echo-4k", About: "4 KiB messages, 200 sessions, closed loop", Mode: serve.Echo, Metrics: echoMetrics, Full: true,
-			Load: timed("echo", "--sessions", "200", "--message", "4096")},
-		{Name: "latency", About: "64 B messages, 200 sessions, 10,000 a second on a fixed schedule", Mode: serve.Echo, Metrics: latencyMetrics,
-			Load: []string{"echo", "--sessions", "200", "--message", "64", "--rate", "10000", "--warm", "300ms", "--for", fmt.Sprintf("%dms", 2*windowMs)}},
-		{Name: "churn", About: "connect, 64 B echo, close; 50 at once", Mode: serve.Echo, Metrics: churnMetrics, Spread: true,
-			Load: timed("churn", "--at-once", "50", "--message", "64")},
-		{Name: "idle", About: "4,000 silent sessions; memory is (RSS at 4,000 - RSS at 1,000) / 3,000", Mode: serve.Echo, Metrics: idleMetrics,
-			Load: []string{"idle", "--for", "1s"}, Silent: 4000},
+		{
+			Name: "bulk-1", About: "1 stream, server to client", Mode: serve.Source, Metrics: bulkMetrics,
+			Load: []string{"bulk", "--streams", "1", "--bytes", bytes},
+		},
+		{
+			Name: "bulk-200", About: "200 streams, server to client", Mode: serve.Source, Metrics: bulkMetrics,
+			Load: []string{"bulk", "--streams", "200", "--bytes", twice},
+		},
+		{
+			Name: "bulk-up-20", About: "20 streams, client to server", Mode: serve.Sink, Metrics: bulkMetrics, Full: true,
+			Load: []string{"bulk", "--up", "--streams", "20", "--bytes", bytes},
+		},
+		{
+			Name: "echo", About: "64 B messages, 200 sessions, closed loop", Mode: serve.Echo, Metrics: echoMetrics,
+			Load: timed("echo", "--sessions", "200", "--message", "64"),
+		},
+		{
+			Name: "echo-4k", About: "4 KiB messages, 200 sessions, closed loop", Mode: serve.Echo, Metrics: echoMetrics, Full: true,
+			Load: timed("echo", "--sessions", "200", "--message", "4096"),
+		},
+		{
+			Name: "latency", About: "64 B messages, 200 sessions, 10,000 a second on a fixed schedule", Mode: serve.Echo, Metrics: latencyMetrics,
+			Load: []string{"echo", "--sessions", "200", "--message", "64", "--rate", "10000", "--warm", "300ms", "--for", fmt.Sprintf("%dms", 2*windowMs)},
+		},
+		{
+			Name: "churn", About: "connect, 64 B echo, close; 50 at once", Mode: serve.Echo, Metrics: churnMetrics, Spread: true,
+			Load: timed("churn", "--at-once", "50", "--message", "64"),
+		},
+		{
+			Name: "idle", About: "4,000 silent sessions; memory is (RSS at 4,000 - RSS at 1,000) / 3,000", Mode: serve.Echo, Metrics: idleMetrics,
+			Load: []string{"idle", "--for", "1s"}, Silent: 4000,
+		},
 	}
 }
 

@@ -1,6 +1,7 @@
 package epoll
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"unsafe"
@@ -57,7 +58,7 @@ func Connect(addr netip.AddrPort, source netip.Addr) (int, error) {
 	if err == nil {
 		err = unix.Connect(fd, sockaddr(addr))
 	}
-	if err != nil && err != unix.EINPROGRESS {
+	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		unix.Close(fd)
 		return -1, fmt.Errorf("connect %s: %w", addr, err)
 	}

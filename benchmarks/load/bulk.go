@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BulkConfig: Streams streams together carry Bytes, up (to a sink) or down (from a source). The window is the whole
+// BulkConfig says that Streams streams together carry Bytes, up (to a sink) or down (from a source). The window is the whole
 // run, from the first connect to the last byte confirmed, so that no byte in flight is counted twice or not at all.
 type BulkConfig struct {
 	Config

@@ -7,7 +7,7 @@ import (
 	"github.com/longsplice/longsplice/benchmarks/pattern"
 )
 
-// ChurnConfig: AtOnce sessions at any time connect, send one message, get it back, close, and begin again.
+// ChurnConfig says that AtOnce sessions at any time connect, send one message, get it back, close, and begin again.
 type ChurnConfig struct {
 	Config
 	AtOnce       int

@@ -9,7 +9,7 @@ import (
 	"github.com/longsplice/longsplice/benchmarks/pattern"
 )
 
-// EchoConfig: Sessions long-lived sessions send messages and get them back, one at a time each.
+// EchoConfig says that Sessions long-lived sessions send messages and get them back, one at a time each.
 type EchoConfig struct {
 	Config
 	Sessions     int

@@ -17,7 +17,7 @@ const (
 	quietTick = 10 * time.Millisecond // the resolution of a process's CPU time
 )
 
-// IdleConfig: silent sessions, opened in steps; memory is read at each step, CPU over the window at the last.
+// IdleConfig is silent sessions, opened in steps; memory is read at each step, CPU over the window at the last.
 type IdleConfig struct {
 	Config
 	Steps []int // rising numbers of sessions

@@ -62,17 +62,27 @@ var workloads = []struct {
 	run  func(to netip.AddrPort) (*load.Result, error)
 	done func(r *load.Result) bool
 }{
-	{"echo, closed loop", serve.Echo, func(to netip.AddrPort) (*load.Result, error) { return echo(to, 20, 64, 0) },
-		func(r *load.Result) bool { return r.Messages > 0 && r.Latency.Count == r.Messages }},
-	{"echo, messages larger than any buffer", serve.Echo, func(to netip.AddrPort) (*load.Result, error) { return echo(to, 5, 256<<10, 0) },
-		func(r *load.Result) bool { return r.Messages > 0 && r.Bytes == r.Messages<<18 }},
-	{"echo, open loop", serve.Echo, func(to netip.AddrPort) (*load.Result, error) { return echo(to, 20, 64, 1000) },
-		func(r *load.Result) bool { return r.Messages > 0 && r.Latency.Count == r.Messages }},
+	{
+		"echo, closed loop", serve.Echo, func(to netip.AddrPort) (*load.Result, error) { return echo(to, 20, 64, 0) },
+		func(r *load.Result) bool { return r.Messages > 0 && r.Latency.Count == r.Messages },
+	},
+	{
+		"echo, messages larger than any buffer", serve.Echo, func(to netip.AddrPort) (*load.Result, error) { return echo(to, 5, 256<<10, 0) },
+		func(r *load.Result) bool { return r.Messages > 0 && r.Bytes == r.Messages<<18 },
+	},
+	{
+		"echo, open loop", serve.Echo, func(to netip.AddrPort) (*load.Result, error) { return echo(to, 20, 64, 1000) },
+		func(r *load.Result) bool { return r.Messages > 0 && r.Latency.Count == r.Messages },
+	},
 	{"churn", serve.Echo, churn, func(r *load.Result) bool { return r.Sessions > 0 }},
-	{"bulk down", serve.Source, func(to netip.AddrPort) (*load.Result, error) { return bulk(to, 3, 3_000_003, false) },
-		func(r *load.Result) bool { return r.Bytes == 3_000_003 }},
-	{"bulk up", serve.Sink, func(to netip.AddrPort) (*load.Result, error) { return bulk(to, 3, 3_000_003, true) },
-		func(r *load.Result) bool { return r.Bytes == 3_000_003 }},
+	{
+		"bulk down", serve.Source, func(to netip.AddrPort) (*load.Result, error) { return bulk(to, 3, 3_000_003, false) },
+		func(r *load.Result) bool { return r.Bytes == 3_000_003 },
+	},
+	{
+		"bulk up", serve.Sink, func(to netip.AddrPort) (*load.Result, error) { return bulk(to, 3, 3_000_003, true) },
+		func(r *load.Result) bool { return r.Bytes == 3_000_003 },
+	},
 	{"idle", serve.Echo, idle, func(r *load.Result) bool { return r.Sessions == 100 }},
 }
 

@@ -17,6 +17,7 @@ import (
 // Mode is what a server does with a session's bytes.
 type Mode string
 
+// Modes of a server.
 const (
 	Echo   Mode = "echo"   // every byte goes back
 	Sink   Mode = "sink"   // reads a Preface and that many bytes, checks them, answers with a Verdict

@@ -79,8 +79,10 @@ func compareConfig(c *cli.Context) (compare.Config, error) {
 		fmt.Fprintln(os.Stderr, "one processor only: balancer, load and backend share it, throughput says little")
 		loadCPU = 0
 	}
-	return compare.Config{Self: self, Targets: targets, Scenarios: scenarios, Rounds: c.Int("rounds"), Backends: c.Int("backends"),
-		BalancerCPU: c.Int("balancer-cpu"), LoadCPU: loadCPU, Progress: func(line string) { fmt.Fprintln(os.Stderr, line) }}, nil
+	return compare.Config{
+		Self: self, Targets: targets, Scenarios: scenarios, Rounds: c.Int("rounds"), Backends: c.Int("backends"),
+		BalancerCPU: c.Int("balancer-cpu"), LoadCPU: loadCPU, Progress: func(line string) { fmt.Fprintln(os.Stderr, line) },
+	}, nil
 }
 
 func chosenScenarios(c *cli.Context) ([]compare.Scenario, error) {

@@ -70,14 +70,22 @@ func TestLine(t *testing.T) {
 		want   func(*line)
 	}{
 		{"a session that ended", func(*Record) {}, func(*line) {}},
-		{"the start of a session", func(r *Record) { r.Start, r.Reason, r.DurationUs = true, stats.None, 2e6 },
-			func(l *line) { l.Time, l.Reason, l.DurationS = l.Began, "", 2 }},
-		{"no backend was reached", func(r *Record) { r.Backend, r.BackendAddr, r.Source, r.Errno = "", "", sys.Addr{}, 0 },
-			func(l *line) { l.Backend, l.BackendAddr, l.Source, l.Errno = "", "", "", "" }},
-		{"a client of a unix socket", func(r *Record) { r.Client, r.Spliced = sys.Addr{}, false },
-			func(l *line) { l.Client, l.Mode = "unix", "copy" }},
-		{"names that need escaping", func(r *Record) { r.Frontend = "a\"b\\c\n\x01é\u2028\xff" },
-			func(l *line) { l.Frontend = "a\"b\\c\n\x01é\u2028\ufffd" }},
+		{
+			"the start of a session", func(r *Record) { r.Start, r.Reason, r.DurationUs = true, stats.None, 2e6 },
+			func(l *line) { l.Time, l.Reason, l.DurationS = l.Began, "", 2 },
+		},
+		{
+			"no backend was reached", func(r *Record) { r.Backend, r.BackendAddr, r.Source, r.Errno = "", "", sys.Addr{}, 0 },
+			func(l *line) { l.Backend, l.BackendAddr, l.Source, l.Errno = "", "", "", "" },
+		},
+		{
+			"a client of a unix socket", func(r *Record) { r.Client, r.Spliced = sys.Addr{}, false },
+			func(l *line) { l.Client, l.Mode = "unix", "copy" },
+		},
+		{
+			"names that need escaping", func(r *Record) { r.Frontend = "a\"b\\c\n\x01é\u2028\xff" },
+			func(l *line) { l.Frontend = "a\"b\\c\n\x01é\u2028\ufffd" },
+		},
 		{"a clock that went backwards", func(r *Record) { r.ConnectUs = -5 }, func(l *line) { l.ConnectS = 0 }},
 	}
 	for _, c := range cases {

@@ -151,7 +151,7 @@ func childDescriptors() {
 			b.Shutdown(context.Background())
 		}
 		if now := descriptors(); now != before {
-			childFail(fmt.Errorf("%d free descriptors: %d were open before and %d after: %v", free, before, now, err))
+			childFail(fmt.Errorf("%d free descriptors: %d were open before and %d after: %w", free, before, now, err))
 		}
 		if err == nil {
 			fmt.Printf("started with %d\n", free)

@@ -85,20 +85,34 @@ func TestStartErrorsNameTheThingAndTheRemedy(t *testing.T) {
 		text func(t *testing.T) string
 		want []string
 	}{
-		{"a port that another program serves", func(t *testing.T) string { return frontendAt(tcpHolder(t, false), "", "") },
-			[]string{"listen 127.0.0.1:", "frontend chat", "address already in use", "ss -ltnp", "longsplice upgrade"}},
-		{"a port that is served with SO_REUSEPORT", func(t *testing.T) string { return frontendAt(tcpHolder(t, true), "", "") },
-			[]string{"listen 127.0.0.1:", "frontend chat", "address already in use", "ss -ltnp", "longsplice upgrade"}},
-		{"an address that is not here", func(t *testing.T) string { return frontendAt("192.0.2.1:8080", "", "") },
-			[]string{"listen 192.0.2.1:8080", "frontend chat", "freebind = true"}},
-		{"an interface that is not here", func(t *testing.T) string { return frontendAt(any(t), "", `interface = "nosuch0"`) },
-			[]string{"frontend chat", "nosuch0", "ip link"}},
-		{"a unix socket without a folder", func(t *testing.T) string { return frontendAt("unix:"+t.TempDir()+"/nowhere/x.sock", "", "") },
-			[]string{"nowhere/x.sock", "frontend chat", "folder"}},
-		{"a unix socket that is served", func(t *testing.T) string { return frontendAt("unix:"+unixHolder(t), "", "") },
-			[]string{"served.sock", "frontend chat", "another process serves it", "ss -lxp"}},
-		{"a unix socket where a file is", func(t *testing.T) string { return frontendAt("unix:"+writeFile(t, "keep me"), "", "") },
-			[]string{"/file", "frontend chat", "address already in use"}},
+		{
+			"a port that another program serves", func(t *testing.T) string { return frontendAt(tcpHolder(t, false), "", "") },
+			[]string{"listen 127.0.0.1:", "frontend chat", "address already in use", "ss -ltnp", "longsplice upgrade"},
+		},
+		{
+			"a port that is served with SO_REUSEPORT", func(t *testing.T) string { return frontendAt(tcpHolder(t, true), "", "") },
+			[]string{"listen 127.0.0.1:", "frontend chat", "address already in use", "ss -ltnp", "longsplice upgrade"},
+		},
+		{
+			"an address that is not here", func(t *testing.T) string { return frontendAt("192.0.2.1:8080", "", "") },
+			[]string{"listen 192.0.2.1:8080", "frontend chat", "freebind = true"},
+		},
+		{
+			"an interface that is not here", func(t *testing.T) string { return frontendAt(any(t), "", `interface = "nosuch0"`) },
+			[]string{"frontend chat", "nosuch0", "ip link"},
+		},
+		{
+			"a unix socket without a folder", func(t *testing.T) string { return frontendAt("unix:"+t.TempDir()+"/nowhere/x.sock", "", "") },
+			[]string{"nowhere/x.sock", "frontend chat", "folder"},
+		},
+		{
+			"a unix socket that is served", func(t *testing.T) string { return frontendAt("unix:"+unixHolder(t), "", "") },
+			[]string{"served.sock", "frontend chat", "another process serves it", "ss -lxp"},
+		},
+		{
+			"a unix socket where a file is", func(t *testing.T) string { return frontendAt("unix:"+writeFile(t, "keep me"), "", "") },
+			[]string{"/file", "frontend chat", "address already in use"},
+		},
 		{"a name that does not resolve", func(t *testing.T) string {
 			return strings.Replace(frontendAt(any(t), "", ""), "127.0.0.1:9", "nosuch.test:80", 1)
 		}, []string{"resolve backend chat/", "nosuch.test", "correct the name"}},
@@ -114,8 +128,10 @@ func TestStartErrorsNameTheThingAndTheRemedy(t *testing.T) {
 		{"an admin socket in a folder that cannot be made", func(t *testing.T) string {
 			return strings.Replace(frontendAt(any(t), "", ""), `admin = ""`, `admin = "`+writeFile(t, "")+`/admin.sock"`, 1)
 		}, []string{"folder of the admin socket", "process.admin"}},
-		{"a key for later", func(t *testing.T) string { return frontendAt(any(t), "", `accept_proxy_from = ["10.0.0.0/8"]`) },
-			[]string{"test.toml:9", "accept_proxy_from", "not supported yet"}},
+		{
+			"a key for later", func(t *testing.T) string { return frontendAt(any(t), "", `accept_proxy_from = ["10.0.0.0/8"]`) },
+			[]string{"test.toml:9", "accept_proxy_from", "not supported yet"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			testkit.LeakCheck(t)

@@ -125,5 +125,5 @@ func sayGoodbye(conn net.Conn) {
 		return
 	}
 	conn.SetReadDeadline(time.Now().Add(goodbyeWait))
-	conn.Read(make([]byte, 64))
+	_, _ = conn.Read(make([]byte, 64))
 }

@@ -140,8 +140,11 @@ func TestProbe(t *testing.T) {
 		{"tcp: not an address", func(t *testing.T) string { return "host.example:80" }, config.Health{Type: "tcp"}, failed, "host.example:80"},
 		{"an unknown type", func(t *testing.T) string { return serve(t, "tcp", silent) }, config.Health{Type: "icmp"}, failed, "icmp"},
 
-		{"send-expect: in one answer", func(t *testing.T) string { return serve(t, "tcp", answering("+PONG\r\n")) },
-			config.Health{Type: "send-expect", Send: "PING\r\n", Expect: "+PONG"}, ok, ""},
+		{
+			"send-expect: in one answer", func(t *testing.T) string { return serve(t, "tcp", answering("+PONG\r\n")) },
+			config.Health{Type: "send-expect", Send: "PING\r\n", Expect: "+PONG"},
+			ok, "",
+		},
 		{"send-expect: in pieces, late", func(t *testing.T) string {
 			return serve(t, "tcp", answering(strings.Repeat("x", 3000), "+P", "ON", "G"))
 		}, config.Health{Type: "send-expect", Send: "PING\r\n", Expect: "+PONG"}, ok, ""},
@@ -157,13 +160,19 @@ func TestProbe(t *testing.T) {
 				}
 			})
 		}, config.Health{Type: "send-expect", Expect: "+PONG"}, failed, "does not contain"},
-		{"send-expect: no answer", func(t *testing.T) string { return serve(t, "tcp", silent) },
-			config.Health{Type: "send-expect", Send: "PING", Expect: "+PONG", Timeout: hasty}, timedOut, "+PONG"},
+		{
+			"send-expect: no answer", func(t *testing.T) string { return serve(t, "tcp", silent) },
+			config.Health{Type: "send-expect", Send: "PING", Expect: "+PONG", Timeout: hasty},
+			timedOut, "+PONG",
+		},
 
 		{"http: a status that is expected", func(t *testing.T) string { return serveHTTP(t, status(204)) }, config.Health{Type: "http"}, ok, ""},
 		{"http: a status that is not", func(t *testing.T) string { return serveHTTP(t, status(503)) }, config.Health{Type: "http"}, failed, "503, expected 200-399"},
-		{"http: path and host are sent", func(t *testing.T) string { return serveHTTP(t, asked) },
-			config.Health{Type: "http", Path: "/healthz", Host: "chat.example.org"}, ok, ""},
+		{
+			"http: path and host are sent", func(t *testing.T) string { return serveHTTP(t, asked) },
+			config.Health{Type: "http", Path: "/healthz", Host: "chat.example.org"},
+			ok, "",
+		},
 		{"http: on a unix socket, after an interim answer", func(t *testing.T) string {
 			return serve(t, "unix", answering("HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"))
 		}, config.Health{Type: "http"}, ok, ""},
@@ -177,13 +186,19 @@ func TestProbe(t *testing.T) {
 		}, config.Health{Type: "http"}, ok, ""},
 
 		{"websocket: a real one", func(t *testing.T) string { return serveHTTP(t, acceptWebSocket) }, config.Health{Type: "websocket"}, ok, ""},
-		{"websocket: an HTTP server", func(t *testing.T) string { return serveHTTP(t, status(200)) },
-			config.Health{Type: "websocket"}, failed, "status 200, expected 101"},
+		{
+			"websocket: an HTTP server", func(t *testing.T) string { return serveHTTP(t, status(200)) },
+			config.Health{Type: "websocket"},
+			failed, "status 200, expected 101",
+		},
 		{"websocket: a wrong answer to the key", func(t *testing.T) string {
 			return serve(t, "tcp", answering(upgraded+"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"))
 		}, config.Health{Type: "websocket"}, failed, "Sec-WebSocket-Accept"},
-		{"websocket: no answer to the key", func(t *testing.T) string { return serve(t, "tcp", answering(upgraded+"\r\n")) },
-			config.Health{Type: "websocket"}, failed, "Sec-WebSocket-Accept"},
+		{
+			"websocket: no answer to the key", func(t *testing.T) string { return serve(t, "tcp", answering(upgraded+"\r\n")) },
+			config.Health{Type: "websocket"},
+			failed, "Sec-WebSocket-Accept",
+		},
 		{"websocket: another protocol", func(t *testing.T) string {
 			return serve(t, "tcp", answering("HTTP/1.1 101 x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"))
 		}, config.Health{Type: "websocket"}, failed, "header Upgrade"},

@@ -184,8 +184,16 @@ func TestFewSlotsMove(t *testing.T) {
 		n     int
 		weigh func(int) int
 	}{
-		{"equal", 3, one}, {"equal", 10, one}, {"equal", 100, one}, {"equal", 400, one}, {"equal", 655, one}, {"equal", 1000, one},
-		{"mixed", 3, mixed}, {"mixed", 30, mixed}, {"mixed", 500, mixed}, {"mixed", 1000, mixed},
+		{"equal", 3, one},
+		{"equal", 10, one},
+		{"equal", 100, one},
+		{"equal", 400, one},
+		{"equal", 655, one},
+		{"equal", 1000, one},
+		{"mixed", 3, mixed},
+		{"mixed", 30, mixed},
+		{"mixed", 500, mixed},
+		{"mixed", 1000, mixed},
 	} {
 		es := backends(c.n, c.weigh)
 		total := 0

@@ -77,7 +77,7 @@ func isNotFound(err error) bool {
 // sameTrouble compares errors by kind: their texts differ each time, by a local port for example.
 func sameTrouble(a, b error) bool {
 	if a == nil || b == nil {
-		return a == b
+		return a == nil && b == nil
 	}
 	var dnsA, dnsB *net.DNSError
 	if errors.As(a, &dnsA) && errors.As(b, &dnsB) {

@@ -152,8 +152,12 @@ func maskName(m uint32) string {
 		bit  uint32
 		name string
 	}{
-		{sys.EPOLLIN, "IN"}, {sys.EPOLLPRI, "PRI"}, {sys.EPOLLOUT, "OUT"}, {sys.EPOLLERR, "ERR"},
-		{sys.EPOLLHUP, "HUP"}, {sys.EPOLLRDHUP, "RDHUP"},
+		{sys.EPOLLIN, "IN"},
+		{sys.EPOLLPRI, "PRI"},
+		{sys.EPOLLOUT, "OUT"},
+		{sys.EPOLLERR, "ERR"},
+		{sys.EPOLLHUP, "HUP"},
+		{sys.EPOLLRDHUP, "RDHUP"},
 	} {
 		if m&b.bit != 0 {
 			names = append(names, b.name)

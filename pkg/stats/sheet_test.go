@@ -19,11 +19,18 @@ func TestCountersOfARowDoNotOverlap(t *testing.T) {
 		spans []span
 	}{
 		{"frontend", FrontendWidth, []span{
-			{"accepted", Accepted, 1}, {"refused", RefusedBase, int(NumRefusals)}, {"ended", EndedBase, int(NumReasons)},
-			{"to backend", ToBackend, 1}, {"to client", ToClient, 1}, {"zero byte", ZeroByte, 1}, {"duration", DurationBase, len(DurationBounds) + 2},
+			{"accepted", Accepted, 1},
+			{"refused", RefusedBase, int(NumRefusals)},
+			{"ended", EndedBase, int(NumReasons)},
+			{"to backend", ToBackend, 1},
+			{"to client", ToClient, 1},
+			{"zero byte", ZeroByte, 1},
+			{"duration", DurationBase, len(DurationBounds) + 2},
 		}},
 		{"backend", BackendWidth, []span{
-			{"to backend", BackendToBackend, 1}, {"to client", BackendToClient, 1}, {"causes", CauseBase, int(NumCauses)},
+			{"to backend", BackendToBackend, 1},
+			{"to client", BackendToClient, 1},
+			{"causes", CauseBase, int(NumCauses)},
 			{"failures", FailureBase, int(NumConnectFailures)},
 		}},
 		{"pool", PoolWidth, []span{{"retries", Retries, 1}, {"begun", DialBegun, 1}, {"ended", DialEnded, 1}, {"connect", ConnectBase, len(ConnectBounds) + 2}}},

@@ -37,10 +37,12 @@ func (c *counting) EpollAdd(epfd, fd int, events uint32, token uint64) sys.Errno
 	c.count("epoll_ctl")
 	return c.Real.EpollAdd(epfd, fd, events, token)
 }
+
 func (c *counting) EpollDel(epfd, fd int) sys.Errno {
 	c.count("epoll_ctl")
 	return c.Real.EpollDel(epfd, fd)
 }
+
 func (c *counting) Accept(fd int) (int, sys.Addr, sys.Errno) {
 	c.count("accept4")
 	return c.Real.Accept(fd)
@@ -50,10 +52,12 @@ func (c *counting) Connect(fd int, to *sys.Sockaddr) sys.Errno {
 	c.count("connect")
 	return c.Real.Connect(fd, to)
 }
+
 func (c *counting) Recv(fd int, p []byte, f int) (int, sys.Errno) {
 	c.count("recv")
 	return c.Real.Recv(fd, p, f)
 }
+
 func (c *counting) Send(fd int, p []byte, f int) (int, sys.Errno) {
 	c.count("send")
 	return c.Real.Send(fd, p, f)
@@ -76,15 +80,19 @@ func (c *counting) Reset(fd int) sys.Errno {
 	c.count("close")
 	return c.Real.Reset(fd)
 }
+
 func (c *counting) SockError(fd int) sys.Errno { c.count("getsockopt"); return c.Real.SockError(fd) }
+
 func (c *counting) SetOption(fd, level, name, value int) sys.Errno {
 	c.count("setsockopt")
 	return c.Real.SetOption(fd, level, name, value)
 }
+
 func (c *counting) LocalAddr(fd int) (sys.Addr, sys.Errno) {
 	c.count("getsockname")
 	return c.Real.LocalAddr(fd)
 }
+
 func (c *counting) TCPInfo(fd int) (sys.TCPInfo, sys.Errno) {
 	c.count("getsockopt")
 	return c.Real.TCPInfo(fd)
