@@ -118,6 +118,9 @@ func TestEveryAnswerIsABackend(t *testing.T) {
 
 	names.answer(nil, "127.0.0.1", "127.0.0.3") // an answer that comes back is the same backend
 	eventually(t, "the first answer again", func() bool { return !backendNamed(t, b, "b0@127.0.0.1").Removed })
+	if all := b.Pools()[0].Backends; len(all) != 3 {
+		t.Errorf("three answers were seen, and backends are %+v", all)
+	}
 	if x := backendNamed(t, b, "b0@127.0.0.1"); x.Sessions != int64(before["b0@127.0.0.1"]) || x.ToBackend < gone.ToBackend {
 		t.Errorf("it was %+v and is %+v", gone, x)
 	}

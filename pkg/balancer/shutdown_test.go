@@ -289,13 +289,8 @@ func TestLookingAtABalancerThatStops(t *testing.T) {
 	var looking sync.WaitGroup
 	for range 2 {
 		looking.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					lookAtEverything(t, b)
-				}
+			for !closed(stop) {
+				lookAtEverything(t, b)
 			}
 		})
 	}
