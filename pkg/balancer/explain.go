@@ -25,6 +25,7 @@ func (b *Balancer) Explain(frontend, client string) (Explanation, error) {
 	if err != nil {
 		return Explanation{}, fmt.Errorf("%w: client %q: want ADDRESS:PORT", ErrBadQuery, client)
 	}
+	ap = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	f := snap.Frontends[number]
 	peer := sys.AddrFrom(ap)
 	e := Explanation{
@@ -63,11 +64,15 @@ func (b *Balancer) listenFor(frontend string, is4 bool) config.Address {
 // hashOf hashes what the pool's configuration says, as pkg/worker does for a new session.
 func hashOf(e *Explanation, f *backend.Frontend, peer sys.Addr, listen config.Address, h flow.Hasher) uint64 {
 	var hash uint64
-	switch f.Pool.Hash {
-	case backend.HashClient:
+	switch {
+	case listen.Network == config.Unix:
+		e.HashOf = "a counter: a unix socket has no addresses"
+		e.Steps = append(e.Steps, "every session has another hash: the answer is an example")
+		hash = h.Counter(0)
+	case f.Pool.Hash == backend.HashClient:
 		e.HashOf = "client address " + peer.AddrPort().Addr().String()
 		hash = h.Client(peer.IP)
-	case backend.HashClientPrefix:
+	case f.Pool.Hash == backend.HashClientPrefix:
 		prefix := flow.Prefix(peer.IP, f.Prefix4, f.Prefix6)
 		e.HashOf = "client network " + netip.AddrFrom16(prefix).Unmap().String()
 		hash = h.Client(prefix)

@@ -23,6 +23,9 @@ const (
 // Sessions lists live sessions, asking every worker. A page is a moment of each worker, not of all together: with a
 // cursor, pages in the order of ids neither repeat nor miss a session that lives all the while.
 func (b *Balancer) Sessions(ctx context.Context, q SessionQuery) (SessionPage, error) {
+	if q.Sort == "" {
+		q.Sort = "id"
+	}
 	match, err := b.matcher(q)
 	if err != nil {
 		return SessionPage{}, err
@@ -83,11 +86,14 @@ func (b *Balancer) matcher(q SessionQuery) (func(*worker.Entry) bool, error) {
 		if q.Frontend != "" && e.Frontend.Name != q.Frontend {
 			return false
 		}
-		if name != "" && (e.Backend == nil || e.Backend.Name != name || pool != "" && e.Backend.Pool != pool) {
+		if q.Backend != "" && (e.Backend == nil || name != "" && e.Backend.Name != name || pool != "" && e.Backend.Pool != pool) {
 			return false
 		}
+		if !net.IsValid() {
+			return true
+		}
 		ap := e.Client.AddrPort()
-		return !net.IsValid() || net.Contains(ap.Addr()) && (port == 0 || ap.Port() == port)
+		return ap.Port() != 0 && net.Contains(ap.Addr()) && (port == 0 || ap.Port() == port) // port 0: a unix socket
 	}, nil
 }
 
@@ -100,12 +106,14 @@ func parseClient(s string) (net netip.Prefix, port uint16, err error) {
 		return net, 0, nil
 	}
 	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return netip.PrefixFrom(ap.Addr(), ap.Addr().BitLen()), ap.Port(), nil
+		a := ap.Addr().Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), ap.Port(), nil
 	}
 	a, err := netip.ParseAddr(s)
 	if err != nil {
 		return net, 0, fmt.Errorf("%w: client %q: want an address, address:port or CIDR", ErrBadQuery, s)
 	}
+	a = a.Unmap()
 	return netip.PrefixFrom(a, a.BitLen()), 0, nil
 }
 
@@ -116,7 +124,7 @@ func order(by string) (func(a, b worker.Entry) int, error) {
 		return func(a, b worker.Entry) int { return cmp.Or(cmp.Compare(key(&b), key(&a)), byID(a, b)) }
 	}
 	switch by {
-	case "", "id":
+	case "id":
 		return byID, nil
 	case "age":
 		return first(func(e *worker.Entry) int64 { return e.AgeMs }), nil
@@ -149,7 +157,7 @@ func decodeCursor(cursor, by string) (uint64, error) {
 func page(entries []worker.Entry, after uint64, limit int, by string) SessionPage {
 	p := SessionPage{Matched: len(entries), Sessions: []SessionStatus{}}
 	begin := int(min(after, uint64(len(entries))))
-	byID := by == "" || by == "id"
+	byID := by == "id"
 	if byID && after > 0 {
 		begin, _ = slices.BinarySearchFunc(entries, after+1, func(e worker.Entry, id uint64) int { return cmp.Compare(e.ID, id) })
 	}

@@ -143,7 +143,7 @@ type HostStatus struct {
 // SessionQuery selects live sessions. Empty fields match all.
 type SessionQuery struct {
 	Frontend string
-	Backend  string // NAME or POOL/NAME
+	Backend  string // NAME, POOL/NAME or POOL/
 	Client   string // an address, address:port or CIDR
 	Sort     string // id (default) age idle bytes
 	Limit    int    // 0: 100; at most 10,000
