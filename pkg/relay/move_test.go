@@ -253,3 +253,68 @@ func TestErrors(t *testing.T) {
 		want(t, "pipes in the budget", r.budget.Open.Load(), 0)
 	}
 }
+
+// A sink that was full is not asked again before its event, however much the source has to say; and nothing is read
+// meanwhile.
+func TestFullSinkIsLeftAlone(t *testing.T) {
+	for _, mode := range []Mode{Auto, Copy, Splice} {
+		r := newRig(t, 1, mode, simkernel.Options{MinBuffer: 1000, MaxBuffer: 1000})
+		for r.h.Held() == 0 { // the last read met a sink with no or too little room
+			r.send(1000)
+			r.move()
+		}
+		for r.h.Has(Writable) {
+			r.move()
+		}
+		want(t, "runnable", r.h.Runnable(), false)
+		calls := r.k.recvs + r.k.sends + r.k.fills + r.k.flushes
+		for range 5 {
+			r.h.Set(Readable)
+			out, _ := r.move()
+			want(t, "outcome", out, Waiting)
+		}
+		want(t, "calls", r.k.recvs+r.k.sends+r.k.fills+r.k.flushes, calls)
+	}
+}
+
+// The same for a sink that was full already when the first byte came: the latch is cleared by the send that says so.
+func TestSinkThatWasFullClearsTheLatch(t *testing.T) {
+	for _, mode := range []Mode{Copy, Splice} {
+		r := newRig(t, 1, mode, simkernel.Options{})
+		k := &fullKernel{counted: r.k}
+		r.K = k
+		r.send(100)
+		k.full = true
+		for _, what := range []string{"at the first write", "at a later one"} {
+			r.h.Set(Writable)
+			out, _ := r.move()
+			want(t, what+": outcome", out, Waiting)
+			want(t, what+": held", r.h.Held(), 100)
+			want(t, what+": writable", r.h.Has(Writable), false)
+		}
+		k.full = false
+		r.h.Set(Writable)
+		r.moveAll()
+		want(t, "bytes", int(r.h.Bytes), 100)
+	}
+}
+
+// fullKernel has a sink that takes nothing.
+type fullKernel struct {
+	*counted
+	full bool
+}
+
+func (k *fullKernel) Send(fd int, p []byte, flags int) (int, sys.Errno) {
+	if k.full {
+		return 0, sys.EAGAIN
+	}
+	return k.counted.Send(fd, p, flags)
+}
+
+func (k *fullKernel) Splice(from, to, n int) (int, sys.Errno) {
+	if k.full && from != k.src {
+		return 0, sys.EAGAIN
+	}
+	return k.counted.Splice(from, to, n)
+}

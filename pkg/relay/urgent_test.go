@@ -154,3 +154,48 @@ func (k *noSpliceKernel) Splice(from, to, n int) (int, sys.Errno) {
 	k.tried++
 	return 0, k.errno
 }
+
+// An urgent byte was taken, its mark still stands, and another one arrives right behind it, between the question for
+// the mark and the answer of recv(MSG_OOB): the second byte goes behind the bytes that lie between the two.
+func TestSecondUrgentByteArrivesWhileTheFirstMarkIsAskedFor(t *testing.T) {
+	for _, between := range []int{0, 1, 500} {
+		r := newRig(t, 1, Copy, simkernel.Options{})
+		k := &lateKernel{counted: r.k}
+		r.K = k
+		k.arrive = func() { // the first byte is at its reader's already
+			r.k.Settle()
+			r.to.Read(100)
+			want(t, "first urgent byte at", fmt.Sprint(r.to.Urgent), "[5]")
+			r.from.Send(between)
+			r.from.SendUrgent()
+			r.k.Settle()
+		}
+		r.from.Send(5)
+		r.from.SendUrgent()
+		r.event()
+		for range 10 {
+			r.move()
+			r.to.Read(1000)
+			r.event()
+		}
+		want(t, "second urgent byte was met", k.urgent >= 2, true)
+		want(t, "bytes", int(r.to.Received), 5+1+between+1)
+		want(t, "urgent bytes at", fmt.Sprint(r.to.Urgent), fmt.Sprint(r.from.SentUrgent))
+	}
+}
+
+// lateKernel lets something arrive just before the second recv(MSG_OOB): the one that finds the byte taken.
+type lateKernel struct {
+	*counted
+	urgent int
+	arrive func()
+}
+
+func (k *lateKernel) Recv(fd int, p []byte, flags int) (int, sys.Errno) {
+	if flags&sys.MSG_OOB != 0 {
+		if k.urgent++; k.urgent == 2 {
+			k.arrive()
+		}
+	}
+	return k.counted.Recv(fd, p, flags)
+}

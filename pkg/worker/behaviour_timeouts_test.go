@@ -158,3 +158,29 @@ func TestConnectTimeout(t *testing.T) {
 		t.Errorf("%d connect failures by timeout, want 1", n)
 	}
 }
+
+// A session whose timer was set for much later is looked at in time when it becomes half-closed.
+func TestHalfCloseLateInASession(t *testing.T) {
+	k, w := simStage(t, 1)
+	w.snap.Frontends[0].Timeouts = backend.Timeouts{Idle: 3600_000, HalfClose: 2000}
+	pass := func(ms int) {
+		for range ms / 100 {
+			k.Advance(100e6)
+			w.turn()
+		}
+	}
+	pass(5000)
+	k.Clients()[0].Send(10)
+	k.Clients()[0].ShutdownWrite()
+	pass(1800)
+	if w.Live() != 1 {
+		t.Fatal("the session ended too early")
+	}
+	pass(1500)
+	w.publish()
+	var c stats.Copy
+	w.sheet.AddTo(&c)
+	if n := c.Value(stats.Frontend, 0, stats.EndedBase+int(stats.HalfCloseTimeout)); n != 1 {
+		t.Errorf("%d sessions ended by the half-close timeout, want 1", n)
+	}
+}
