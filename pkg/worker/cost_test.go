@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sort"
 	"strings"
 	"sync/atomic"
@@ -240,6 +241,9 @@ func TestSessionAllocatesNothing(t *testing.T) {
 // User memory of an idle session is the slope between 1,000 and 4,000 of them, first fill, no huge pages, in a process
 // of its own: memory that other tests left to the heap would hide what sessions take.
 func TestIdleSessionIsSmall(t *testing.T) {
+	if raceDetector() {
+		t.Skip("the race detector keeps shadow memory for every byte")
+	}
 	const child = "LONGSPLICE_TEST_IDLE"
 	if os.Getenv(child) == "" {
 		var err error
@@ -306,4 +310,10 @@ func rss(t testing.TB) int64 {
 		t.Fatalf("no RssAnon in /proc/self/status: %v", err)
 	}
 	return kib << 10
+}
+
+// raceDetector tells whether the test binary was built with -race.
+func raceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
