@@ -24,6 +24,7 @@ type muted struct {
 
 const (
 	quietFor     = 10 * time.Second
+	forgetAfter  = time.Hour // a count of what was kept back is of no interest any more
 	recentEvents = 200
 	eventBuffer  = 64
 )
@@ -68,7 +69,7 @@ func (h *hub) emit(e Event) {
 // forgetOld keeps the memory of subjects small.
 func (h *hub) forgetOld(now time.Time) {
 	for key, m := range h.last {
-		if now.Sub(m.at) >= quietFor && m.suppressed == 0 {
+		if age := now.Sub(m.at); age >= quietFor && m.suppressed == 0 || age >= forgetAfter {
 			delete(h.last, key)
 		}
 	}

@@ -186,7 +186,7 @@ func (w *Worker) open(index uint32, fd int, peer sys.Addr) {
 		w.fresh.add(&w.slots, slot)
 	}
 	if w.Log != nil && w.LogStart {
-		w.log(s, true)
+		w.log(slot, s, true)
 	}
 	w.pick(slot, s, backend.NoBackend)
 }

@@ -92,6 +92,7 @@ func (w *Worker) sideFailed(slot uint32, s *session, side int, errno sys.Errno) 
 	w.mover.Drop(&s.half[other(side)])
 	s.half[client].Set(relay.Done)
 	s.half[server].Set(relay.Done)
+	w.keepSource(slot, s, side)
 	w.hangUp(s, side)
 	s.state = resetting
 	s.marks |= reset
@@ -100,6 +101,16 @@ func (w *Worker) sideFailed(slot uint32, s *session, side int, errno sys.Errno) 
 		return
 	}
 	w.startPolling(slot, s)
+}
+
+// keepSource remembers our end of a backend's connection that is closed before its session is logged.
+func (w *Worker) keepSource(slot uint32, s *session, side int) {
+	if w.Log == nil || side != server {
+		return
+	}
+	if a, errno := w.k.LocalAddr(int(s.fd[server])); errno == 0 {
+		w.sources[slot] = a
+	}
 }
 
 // failReason sorts the errno of a dead connection.
@@ -228,7 +239,8 @@ func (w *Worker) bury() {
 	for _, slot := range w.dead {
 		s := w.slots.at(slot)
 		if w.Log != nil {
-			w.log(s, false)
+			w.log(slot, s, false)
+			delete(w.sources, slot)
 		}
 		w.hangUp(s, client)
 		w.hangUp(s, server)

@@ -91,7 +91,7 @@ func (w *Worker) askKernel(s *session, e *Entry) {
 }
 
 // log hands a line to the access log; a full ring drops it and counts.
-func (w *Worker) log(s *session, start bool) {
+func (w *Worker) log(slot uint32, s *session, start bool) {
 	wallMs := w.WallMs()
 	r := accesslog.Record{
 		Start: start, ID: s.id, Frontend: w.frontend(s).Name, Pool: w.frontend(s).Pool.Name,
@@ -105,10 +105,19 @@ func (w *Worker) log(s *session, start bool) {
 		r.Backend, r.BackendAddr = b.Name, b.Address
 		if s.has(established) {
 			r.ConnectUs = int64(s.connectUs)
-			r.Source, _ = w.k.LocalAddr(int(s.fd[server]))
+			r.Source = w.source(slot, s)
 		}
 	}
 	if !w.Log.Put(&r) {
 		w.own.Add(stats.LogDropped, 1)
 	}
+}
+
+// source is our end of the backend's connection.
+func (w *Worker) source(slot uint32, s *session) sys.Addr {
+	if s.fd[server] < 0 {
+		return w.sources[slot]
+	}
+	a, _ := w.k.LocalAddr(int(s.fd[server]))
+	return a
 }

@@ -78,9 +78,10 @@ type Worker struct {
 	dead    []uint32 // sessions that ended in this batch
 	freed   bool     // descriptors were closed since accepting was last looked at
 
-	nextID uint64
-	sheds  []shedding
-	stop   bool
+	nextID  uint64
+	sources map[uint32]sys.Addr // by slot: what the log will want of backends' connections that are closed already
+	sheds   []shedding
+	stop    bool
 
 	orders  atomic.Pointer[Order]
 	pending *Order // orders taken and not finished
@@ -88,7 +89,7 @@ type Worker struct {
 	events [512]sys.Event
 }
 
-// New makes a worker; Close frees what it holds if it never runs.
+// New makes a worker. What it holds is freed when Run ends.
 func New(c Config) (*Worker, error) {
 	w := &Worker{Config: c, k: c.Kernel, nextID: c.FirstID, sheet: stats.NewSheet(), dead: make([]uint32, 0, 1024)}
 	var errno sys.Errno
@@ -103,6 +104,9 @@ func New(c Config) (*Worker, error) {
 		w.k.Close(w.epfd)
 		w.k.Close(w.wakefd)
 		return nil, callError{"epoll_ctl add", errno}
+	}
+	if c.Log != nil {
+		w.sources = map[uint32]sys.Addr{}
 	}
 	w.ready.mark, w.starved.mark = inReady, inStarved
 	w.readClock()
