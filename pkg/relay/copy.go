@@ -7,8 +7,8 @@ import "github.com/longsplice/longsplice/pkg/sys"
 // urgent mark and swallow the byte. Only after a hang-up, which makes no further edge, it reads on.
 func (m *Mover) copy(h *Half, src, dst int) (Outcome, sys.Errno) {
 	if h.flags&(Urgent|confirm|Unsure) != 0 {
-		if out := m.beforeRecv(h, src); out != again || h.urgentDue() {
-			return out, 0
+		if out, errno := m.beforeRecv(h, src); out != again || h.urgentDue() {
+			return out, errno
 		}
 	}
 	buf := m.Blocks.Spare()

@@ -90,7 +90,7 @@ const (
 	Starved                     // no block to read into: call again when one is free
 	SourceEnded                 // end of the source's stream (FIN)
 	SourceFailed                // the errno of a read
-	SourceBroken                // the errno of a splice: recv may still find bytes, and then an end that is none
+	SourceBroken                // the errno of a splice or a look: recv may still find bytes, and then an end that is none
 	SinkFailed                  // the errno of a write; what was held is gone
 	again                       // internal: go round once more
 )

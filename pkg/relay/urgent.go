@@ -10,43 +10,52 @@ import "github.com/longsplice/longsplice/pkg/sys"
 // is fetched by recv(MSG_OOB) and sent by send(MSG_OOB) when everything before it is written.
 // Kernel: tcp_recv_urg, tcp_check_urg and tcp_ioctl in net/ipv4/tcp.c and tcp_input.c.
 
-// beforeRecv tells whether an ordinary recv may follow: again = it may (or the urgent byte is held now),
-// Waiting = nothing to read.
-func (m *Mover) beforeRecv(h *Half, src int) Outcome {
+// beforeRecv tells whether an ordinary recv may follow: again = it may (or the urgent byte is held now), Waiting =
+// nothing to read.
+func (m *Mover) beforeRecv(h *Half, src int) (Outcome, sys.Errno) {
 	if at, errno := m.K.AtMark(src); errno == 0 && at { // unix sockets answer with an errno: no mark there
 		if h.flags&early == 0 {
 			return m.takeUrgent(h, src)
 		}
 		h.flags &^= early // this is the place of the byte that is held
-		return again
+		return again, 0
 	}
 	if h.flags&Unsure != 0 && h.flags&(Hangup|confirm) == 0 {
 		if n, errno := m.K.Unread(src); errno == 0 && n == 0 {
 			m.drained(h)
-			return Waiting
+			return Waiting, 0
 		}
 	}
-	return again
+	return again, 0
 }
 
 // takeUrgent fetches the byte at the mark. The mark stays until an ordinary recv passes it; that the byte was taken
-// already is not remembered but asked (EINVAL), since another urgent byte may have arrived right behind the first.
-func (m *Mover) takeUrgent(h *Half, src int) Outcome {
+// already is not remembered but asked (EINVAL), since another urgent byte may have arrived right behind the first. For
+// the same reason the mark is passed only when bytes are known to follow it, asked for before the urgent byte is: one
+// that arrives then can only come behind them.
+func (m *Mover) takeUrgent(h *Half, src int) (Outcome, sys.Errno) {
 	h.flags |= Urgent
+	_, behind := m.K.Recv(src, m.oob[:], sys.MSG_PEEK)
 	n, errno := m.K.Recv(src, m.oob[:], sys.MSG_OOB)
+	at, _ := m.K.AtMark(src) // false: the mark was that of a byte taken before, and has moved on since it was asked for
 	switch {
 	case errno == 0 && n == 1:
 		h.urgent = m.oob[0]
 		h.flags |= urgentHeld
-		if at, _ := m.K.AtMark(src); !at {
-			// The mark was that of a byte taken before, and has moved to this one since it was asked for.
+		if !at {
 			h.flags |= early
 		}
-	case errno == sys.EAGAIN: // announced, not arrived: its arrival makes an edge
+	case errno == sys.EAGAIN && at: // announced, not arrived: its arrival makes an edge
 		h.flags &^= Readable
-		return Waiting
+		return Waiting, 0
+	case errno == sys.EAGAIN: // announced, and bytes go before it
+	case behind == sys.EAGAIN && h.flags&Hangup == 0:
+		m.drained(h)
+		return Waiting, 0
+	case behind != 0 && behind != sys.EAGAIN: // looking has taken the error away
+		return SourceBroken, behind
 	}
-	return again // EINVAL: taken before; 0: the stream ended without it
+	return again, 0 // EINVAL: taken before; 0: the stream ended without it
 }
 
 // sendUrgent passes the urgent byte on, alone, so that its place in the stream is exact.

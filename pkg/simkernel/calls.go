@@ -16,6 +16,9 @@ func (k *Kernel) Recv(fd int, p []byte, flags int) (n int, errno sys.Errno) {
 	if flags&sys.MSG_OOB != 0 {
 		name = "recv_oob"
 		n, errno = s.recvUrgent(p)
+	} else if flags&sys.MSG_PEEK != 0 {
+		name = "recv_peek"
+		n, errno = s.look(p)
 	} else {
 		n, errno = s.recv(p)
 	}

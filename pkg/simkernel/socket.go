@@ -79,6 +79,20 @@ func (s *socket) recv(p []byte) (n int, errno sys.Errno) {
 	return n, 0
 }
 
+// look is tcp_recvmsg_locked with MSG_PEEK: it sees what recv would return, moves nothing, but takes an error away.
+func (s *socket) look(p []byte) (n int, errno sys.Errno) {
+	d := s.in
+	skip, n := 0, d.readable()
+	if d.atMark() && d.queued() > 0 {
+		skip, n = 1, d.queued()-1
+	}
+	if n = min(len(p), n); n == 0 {
+		return 0, s.ended()
+	}
+	copy(p, d.peek(skip + n)[skip:])
+	return n, 0
+}
+
 // recvUrgent is tcp_recv_urg. ENOTCONN after a RST, even with the byte there: the kernel looks at the state first.
 func (s *socket) recvUrgent(p []byte) (n int, errno sys.Errno) {
 	if s.in.urg == noUrgent || s.in.urg == urgentRead {

@@ -60,7 +60,8 @@ const (
 	AF_INET6 = unix.AF_INET6
 	AF_UNIX  = unix.AF_UNIX
 
-	MSG_OOB = unix.MSG_OOB
+	MSG_OOB  = unix.MSG_OOB
+	MSG_PEEK = unix.MSG_PEEK
 
 	SOL_SOCKET        = unix.SOL_SOCKET
 	SO_KEEPALIVE      = unix.SO_KEEPALIVE
