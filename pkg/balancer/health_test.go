@@ -279,3 +279,32 @@ func deadAddress(t *testing.T) string {
 	}
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(a.(*syscall.SockaddrInet4).Port))
 }
+
+// silentBackend accepts and reads nothing.
+func silentBackend(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepted []net.Conn
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted = append(accepted, c)
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-over
+		for _, c := range accepted {
+			c.Close()
+		}
+	})
+	return l.Addr().String()
+}

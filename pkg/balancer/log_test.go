@@ -205,7 +205,7 @@ func TestAccessLogIsOpenedAgain(t *testing.T) {
 	for _, c := range sessions(t, s.at, 20) {
 		c.Close()
 	}
-	eventually(t, "all ends", func() bool { return b.Frontends()[0].Active == 0 })
+	eventually(t, "all ends", func() bool { return b.Frontends()[0].Ended["client_fin"] == 50 })
 	b.Shutdown(context.Background())
 	before, after := readLog(t, path+".1"), readLog(t, path)
 	ids := map[string]bool{}
@@ -237,7 +237,7 @@ func TestAccessLogToStdout(t *testing.T) {
 		t.Fatal(err)
 	}
 	sessions(t, s.at, 1)[0].Close()
-	eventually(t, "the end", func() bool { return b.Frontends()[0].Active == 0 })
+	eventually(t, "the end", func() bool { return b.Frontends()[0].Ended["client_fin"] == 1 })
 	if err := b.ReopenAccessLog(); err != nil {
 		t.Errorf("open standard output again: %v", err)
 	}

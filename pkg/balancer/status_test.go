@@ -113,7 +113,10 @@ func TestTheBooksAreBalancedAtEveryLook(t *testing.T) {
 		})
 	}
 	churn.Wait()
-	eventually(t, "all sessions have ended", func() bool { return b.Frontends()[0].Active == 0 && b.Status().Sessions.Held == 0 })
+	eventually(t, "all sessions are accepted and have ended", func() bool {
+		f := b.Frontends()[0]
+		return f.Accepted >= opened.Load() && f.Active == 0 && b.Status().Sessions.Held == 0
+	})
 	close(stop)
 	looking.Wait()
 	t.Logf("%d sessions, %d looks", opened.Load(), looks)
