@@ -43,6 +43,11 @@ func backendNamed(t *testing.T, b *Balancer, name string) BackendStatus {
 	return BackendStatus{}
 }
 
+func awaitEvent(t *testing.T, b *Balancer, name string) {
+	t.Helper()
+	eventually(t, name, func() bool { return recent(b, name) != nil })
+}
+
 func awaitState(t *testing.T, b *Balancer, name, state string) BackendStatus {
 	t.Helper()
 	eventually(t, name+" is "+state, func() bool { return backendNamed(t, b, name).State == state })
@@ -79,6 +84,7 @@ func TestABackendThatDiesIsAvoidedUntilItIsBack(t *testing.T) {
 		t.Errorf("sessions are at %v, want some at each", first)
 	}
 	dying.Close()
+	awaitEvent(t, b, "backend_unhealthy")
 	down := awaitState(t, b, "b0", "unhealthy")
 	if down.Checks["fail"] < 2 || !strings.Contains(down.Why, "2 checks in a row failed") {
 		t.Errorf("unhealthy after %d failed checks: %s", down.Checks["fail"], down.Why)
@@ -99,6 +105,7 @@ func TestABackendThatDiesIsAvoidedUntilItIsBack(t *testing.T) {
 		}
 	}
 	echoAt(t, dying.Addr().String())
+	awaitEvent(t, b, "backend_healthy")
 	up := awaitState(t, b, "b0", "healthy")
 	if e := recent(b, "backend_healthy"); e == nil || e.Subject != "chat/b0" || !strings.Contains(up.Why, "2 checks in a row succeeded") {
 		t.Errorf("event %+v, why %q", e, up.Why)

@@ -18,58 +18,70 @@ import (
 const (
 	defaultPage = 100
 	largestPage = 10_000
+	mostSkipped = 1 << 32 // sessions before a page in another order than by id; more there cannot be
 )
 
 // Sessions lists live sessions, asking every worker. A page is a moment of each worker, not of all together: with a
-// cursor, pages in the order of ids neither repeat nor miss a session that lives all the while.
+// cursor, pages in the order of ids neither repeat nor miss a session that lives all the while. Each worker keeps no more
+// than a page can show, and asks the kernel about no others.
 func (b *Balancer) Sessions(ctx context.Context, q SessionQuery) (SessionPage, error) {
 	if q.Sort == "" {
-		q.Sort = "id"
+		q.Sort = byID
 	}
 	match, err := b.matcher(q)
 	if err != nil {
 		return SessionPage{}, err
 	}
-	less, err := order(q.Sort)
+	key, err := sortKey(q.Sort)
 	if err != nil {
 		return SessionPage{}, err
 	}
-	skip, err := decodeCursor(q.Cursor, q.Sort)
+	at, err := decodeCursor(q.Cursor, q.Sort)
 	if err != nil {
 		return SessionPage{}, err
 	}
-	limit := q.Limit
-	switch {
-	case limit == 0:
-		limit = defaultPage
-	case limit < 0 || limit > largestPage:
-		return SessionPage{}, fmt.Errorf("%w: limit %d: want 1 to %d", ErrBadQuery, limit, largestPage)
+	if q.Limit == 0 {
+		q.Limit = defaultPage
 	}
-	entries, err := b.list(ctx, match)
+	if q.Limit < 0 || q.Limit > largestPage {
+		return SessionPage{}, fmt.Errorf("%w: limit %d: want 1 to %d", ErrBadQuery, q.Limit, largestPage)
+	}
+	wanted := worker.Listing{Match: match, Key: key, After: at, Max: q.Limit + 1} // one more tells that there is another page
+	begin := 0
+	if q.Sort != byID {
+		begin = int(min(at, mostSkipped))
+		wanted.After, wanted.Max = 0, begin+q.Limit+1
+	}
+	entries, matched, err := b.list(ctx, wanted)
 	if err != nil {
 		return SessionPage{}, err
 	}
-	slices.SortFunc(entries, less)
-	return page(entries, skip, limit, q.Sort), nil
+	return page(entries, matched, begin, q), nil
 }
 
-// list collects the matching sessions of all workers.
-func (b *Balancer) list(ctx context.Context, match func(*worker.Entry) bool) ([]worker.Entry, error) {
+// list collects what all workers found, in order.
+func (b *Balancer) list(ctx context.Context, wanted worker.Listing) (all []worker.Entry, matched int, err error) {
 	listings := make([]worker.Listing, len(b.workers))
 	orders := make([]*worker.Order, len(b.workers))
 	for i, w := range b.workers {
-		listings[i].Match = match
+		listings[i] = wanted
 		orders[i] = worker.NewOrder(listings[i].Step)
 		w.Give(orders[i])
 	}
-	var all []worker.Entry
 	for i, o := range orders {
 		if err := o.Wait(ctx); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		all = append(all, listings[i].Entries...)
+		matched += listings[i].Seen
 	}
-	return all, nil
+	slices.SortFunc(all, func(x, y worker.Entry) int {
+		if wanted.Key != nil {
+			return cmp.Or(cmp.Compare(wanted.Key(&y), wanted.Key(&x)), cmp.Compare(x.ID, y.ID))
+		}
+		return cmp.Compare(x.ID, y.ID)
+	})
+	return all, matched, nil
 }
 
 // matcher makes the filter of a query.
@@ -117,21 +129,20 @@ func parseClient(s string) (net netip.Prefix, port uint16, err error) {
 	return netip.PrefixFrom(a, a.BitLen()), 0, nil
 }
 
-// order is how a page is sorted; ties go by id.
-func order(by string) (func(a, b worker.Entry) int, error) {
-	byID := func(a, b worker.Entry) int { return cmp.Compare(a.ID, b.ID) }
-	first := func(key func(*worker.Entry) int64) func(a, b worker.Entry) int {
-		return func(a, b worker.Entry) int { return cmp.Or(cmp.Compare(key(&b), key(&a)), byID(a, b)) }
-	}
+// byID is the order of a page unless another is asked for; ties of the others go by id, too.
+const byID = "id"
+
+// sortKey is what a page is sorted by, the highest first; nil: by id.
+func sortKey(by string) (func(*worker.Entry) int64, error) {
 	switch by {
-	case "id":
-		return byID, nil
+	case byID:
+		return nil, nil
 	case "age":
-		return first(func(e *worker.Entry) int64 { return e.AgeMs }), nil
+		return func(e *worker.Entry) int64 { return e.AgeMs }, nil
 	case "idle":
-		return first(func(e *worker.Entry) int64 { return e.IdleMs }), nil
+		return func(e *worker.Entry) int64 { return e.IdleMs }, nil
 	case "bytes":
-		return first(func(e *worker.Entry) int64 { return int64(e.ToBackend + e.ToClient) }), nil
+		return func(e *worker.Entry) int64 { return int64(e.ToBackend + e.ToClient) }, nil
 	}
 	return nil, fmt.Errorf("%w: sort %q: want id, age, idle or bytes", ErrBadQuery, by)
 }
@@ -154,23 +165,20 @@ func decodeCursor(cursor, by string) (uint64, error) {
 	return at, nil
 }
 
-func page(entries []worker.Entry, after uint64, limit int, by string) SessionPage {
-	p := SessionPage{Matched: len(entries), Sessions: []SessionStatus{}}
-	begin := int(min(after, uint64(len(entries))))
-	byID := by == "id"
-	if byID && after > 0 {
-		begin, _ = slices.BinarySearchFunc(entries, after+1, func(e worker.Entry, id uint64) int { return cmp.Compare(e.ID, id) })
-	}
-	end := min(begin+limit, len(entries))
+// page shows what a query wants of the entries that were kept, from begin on.
+func page(entries []worker.Entry, matched, begin int, q SessionQuery) SessionPage {
+	p := SessionPage{Matched: matched, Sessions: []SessionStatus{}}
+	begin = min(begin, len(entries))
+	end := min(begin+q.Limit, len(entries))
 	for i := begin; i < end; i++ {
 		p.Sessions = append(p.Sessions, sessionStatus(&entries[i]))
 	}
-	if end < len(entries) && end > 0 {
-		if byID {
-			p.Cursor = encodeCursor(by, entries[end-1].ID)
-		} else {
-			p.Cursor = encodeCursor(by, uint64(end))
+	if end < len(entries) {
+		at := uint64(end)
+		if q.Sort == byID {
+			at = entries[end-1].ID
 		}
+		p.Cursor = encodeCursor(q.Sort, at)
 	}
 	return p
 }

@@ -23,32 +23,47 @@ type Entry struct {
 	Splicing            [2]bool // to backend, to client
 	ClientTCP           sys.TCPInfo
 	BackendTCP          sys.TCPInfo
+
+	slot uint32
 }
 
-// Listing copies the sessions of a worker, a few in each turn.
+// Listing finds sessions of a worker, a few in each turn: all that match, or the first Max of them in the order of Key.
 type Listing struct {
-	Match   func(*Entry) bool // called on the worker's thread, before what costs system calls is filled in; nil: all
-	Max     int               // how many entries to keep, 0: all
-	Entries []Entry
-	Seen    int // sessions looked at that matched
+	Match   func(*Entry) bool  // called on the worker's thread, before what costs system calls is filled in; nil: all
+	Key     func(*Entry) int64 // the highest first, and where it is equal by ascending id; nil: by id alone
+	After   uint64             // only ids above this are kept
+	Max     int                // how many entries to keep, 0: all
+	Entries []Entry            // once it is done, in no order
+	Seen    int                // sessions looked at that matched, kept or not
 	cursor  uint32
+	asked   int     // entries that the kernel was asked about
+	heap    []int32 // once Entries are Max: their indices, the last in order at the top
 }
 
 // maxListed is how many slots a listing looks at in one turn.
 const maxListed = 256
 
-// Step is an order's Run: it looks at the next slots, and returns true after the last.
+// Step is an order's Run: it looks at the next slots, then asks the kernel about the sessions that are kept, and returns
+// true after the last.
 func (l *Listing) Step(w *Worker) bool {
 	for range maxListed {
-		if l.cursor >= w.slots.used {
+		switch {
+		case l.cursor < w.slots.used:
+			if s := w.slots.at(l.cursor); s.state != free && s.state != dead {
+				l.add(w, s)
+			}
+			l.cursor++
+		case l.asked < len(l.Entries):
+			e := &l.Entries[l.asked]
+			if s := w.slots.at(e.slot); s.id == e.ID && s.state != free && s.state != dead { // it may have ended meanwhile
+				w.askKernel(s, e)
+			}
+			l.asked++
+		default:
 			return true
 		}
-		if s := w.slots.at(l.cursor); s.state != free && s.state != dead {
-			l.add(w, s)
-		}
-		l.cursor++
 	}
-	return l.cursor >= w.slots.used
+	return l.cursor >= w.slots.used && l.asked >= len(l.Entries)
 }
 
 func (l *Listing) add(w *Worker, s *session) {
@@ -57,11 +72,56 @@ func (l *Listing) add(w *Worker, s *session) {
 		return
 	}
 	l.Seen++
-	if l.Max > 0 && len(l.Entries) >= l.Max {
-		return
+	e.slot = l.cursor
+	switch {
+	case e.ID <= l.After:
+	case l.Max == 0 || len(l.Entries) < l.Max:
+		l.Entries = append(l.Entries, e)
+		if len(l.Entries) == l.Max {
+			l.heapify()
+		}
+	case l.behind(&l.Entries[l.heap[0]], &e):
+		l.Entries[l.heap[0]] = e
+		l.sift(0)
 	}
-	w.askKernel(s, &e)
-	l.Entries = append(l.Entries, e)
+}
+
+// behind tells whether a comes after b in the listing's order.
+func (l *Listing) behind(a, b *Entry) bool {
+	if l.Key != nil {
+		if ka, kb := l.Key(a), l.Key(b); ka != kb {
+			return ka < kb
+		}
+	}
+	return a.ID > b.ID
+}
+
+// heapify makes a binary heap of all entries.
+func (l *Listing) heapify() {
+	for i := range l.Entries {
+		l.heap = append(l.heap, int32(i))
+	}
+	for i := len(l.heap) / 2; i >= 0; i-- {
+		l.sift(i)
+	}
+}
+
+// sift lets the entry at i sink to its place.
+func (l *Listing) sift(i int) {
+	for {
+		below := 2*i + 1
+		if below >= len(l.heap) {
+			return
+		}
+		if next := below + 1; next < len(l.heap) && l.behind(&l.Entries[l.heap[next]], &l.Entries[l.heap[below]]) {
+			below = next
+		}
+		if !l.behind(&l.Entries[l.heap[below]], &l.Entries[l.heap[i]]) {
+			return
+		}
+		l.heap[i], l.heap[below] = l.heap[below], l.heap[i]
+		i = below
+	}
 }
 
 // entry is what is known of a session without asking the kernel.
