@@ -102,8 +102,16 @@ func TestSessionQueriesThatAreWrong(t *testing.T) {
 	b, _, _ := threeClients(t)
 	cursor := ask(t, b, SessionQuery{Limit: 2, Sort: "age"}).Cursor
 	for _, q := range []SessionQuery{
-		{Sort: "name"}, {Limit: -1}, {Limit: largestPage + 1}, {Client: "nobody"}, {Client: "1.2.3.4/33"}, {Client: "1.2.3.4:99999"},
-		{Cursor: "?"}, {Cursor: "YWdl"}, {Cursor: cursor, Sort: "bytes"}, {Cursor: cursor},
+		{Sort: "name"},
+		{Limit: -1},
+		{Limit: largestPage + 1},
+		{Client: "nobody"},
+		{Client: "1.2.3.4/33"},
+		{Client: "1.2.3.4:99999"},
+		{Cursor: "?"},
+		{Cursor: "YWdl"},
+		{Cursor: cursor, Sort: "bytes"},
+		{Cursor: cursor},
 	} {
 		if _, err := b.Sessions(context.Background(), q); !errors.Is(err, ErrBadQuery) {
 			t.Errorf("%+v: %v, want a bad query", q, err)
