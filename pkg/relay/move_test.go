@@ -291,6 +291,8 @@ func TestSinkThatWasFullClearsTheLatch(t *testing.T) {
 			want(t, what+": outcome", out, Waiting)
 			want(t, what+": held", r.h.Held(), 100)
 			want(t, what+": writable", r.h.Has(Writable), false)
+			want(t, what+": tries", k.tries, 1)
+			k.tries = 0
 		}
 		k.full = false
 		r.h.Set(Writable)
@@ -302,11 +304,13 @@ func TestSinkThatWasFullClearsTheLatch(t *testing.T) {
 // fullKernel has a sink that takes nothing.
 type fullKernel struct {
 	*counted
-	full bool
+	full  bool
+	tries int
 }
 
 func (k *fullKernel) Send(fd int, p []byte, flags int) (int, sys.Errno) {
 	if k.full {
+		k.tries++
 		return 0, sys.EAGAIN
 	}
 	return k.counted.Send(fd, p, flags)
@@ -314,6 +318,7 @@ func (k *fullKernel) Send(fd int, p []byte, flags int) (int, sys.Errno) {
 
 func (k *fullKernel) Splice(from, to, n int) (int, sys.Errno) {
 	if k.full && from != k.src {
+		k.tries++
 		return 0, sys.EAGAIN
 	}
 	return k.counted.Splice(from, to, n)

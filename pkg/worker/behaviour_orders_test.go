@@ -78,21 +78,28 @@ func TestStopAcceptingServesTheQueueFirst(t *testing.T) {
 	}
 }
 
-// simStage is a worker on the simulated kernel, whose clock the test moves, with n sessions.
-func simStage(t *testing.T, n int) (*simkernel.Kernel, *Worker) {
+// simWorker is a worker on the simulated kernel, whose clock the test moves, with n connections in its queue.
+func simWorker(t *testing.T, n int) (k *simkernel.Kernel, w *Worker, listener int) {
 	t.Helper()
-	k := simkernel.New(1, simkernel.Options{FDLimit: 4*n + 100, Immediate: true})
+	k = simkernel.New(1, simkernel.Options{FDLimit: 4*n + 100, Immediate: true})
 	snap := newSnapshot(t, backend.PoolOptions{}, testTimeouts, identity("b1", loopback))
 	w, err := New(testConfig(k))
 	if err != nil {
 		t.Fatal(err)
 	}
-	lfd := k.Listen(sys.Addr{Port: 80})
+	listener = k.Listen(sys.Addr{Port: 80})
 	w.Adopt(snap)
-	w.Listen(Listener{FD: lfd, Addr: sys.Addr{Port: 80}})
+	w.Listen(Listener{FD: listener, Addr: sys.Addr{Port: 80}})
 	for range n {
-		k.Dial(lfd, sys.Addr{Port: 5000})
+		k.Dial(listener, sys.Addr{Port: 5000})
 	}
+	return k, w, listener
+}
+
+// simStage is such a worker with n sessions that stand.
+func simStage(t *testing.T, n int) (*simkernel.Kernel, *Worker) {
+	t.Helper()
+	k, w, _ := simWorker(t, n)
 	for range 1000 {
 		if w.count(relaying) == n {
 			return k, w

@@ -95,3 +95,30 @@ func TestUnixBackendThatIsGone(t *testing.T) {
 	}
 	r.wantEnds(t, stats.ConnectRefused, 1)
 }
+
+// A backend whose backlog is full says EAGAIN, and no event ever follows: that is a refusal, not a wait.
+func TestUnixBackendThatIsFull(t *testing.T) {
+	testkit.LeakCheck(t)
+	path := filepath.Join(t.TempDir(), "full")
+	fd, err := sys.ListenUnix(path, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sys.Real{}.Close(fd) })
+	to, err := sys.SockaddrUnix(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for errno := sys.Errno(0); errno == 0; {
+		fill, _ := sys.Real{}.Socket(sys.AF_UNIX)
+		t.Cleanup(func() { sys.Real{}.Close(fill) })
+		errno = sys.Real{}.Connect(fill, &to)
+	}
+	snap := newSnapshot(t, backend.PoolOptions{}, testTimeouts, backend.Identity{Name: "full", Address: "unix:full", To: to})
+	r := newRig(t, snap, nil)
+	wantRefused(t, r.front)
+	r.wantEnds(t, stats.ConnectRefused, 1)
+	if n := r.failures(0, stats.FailRefused); n != 1 {
+		t.Errorf("%d refusals counted, want 1", n)
+	}
+}
