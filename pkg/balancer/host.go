@@ -8,8 +8,6 @@ import (
 	"github.com/longsplice/longsplice/pkg/sys"
 )
 
-const pageBytes = 4096
-
 // Host reads what the host as a whole uses.
 func (b *Balancer) Host() HostStatus {
 	pages, _ := tcpMemoryPages()
@@ -19,7 +17,7 @@ func (b *Balancer) Host() HostStatus {
 		TCPMemoryBytes:   pages, TimeWaitSockets: sockstat("TCP:", "tw"),
 	}
 	if pages >= 0 {
-		h.TCPMemoryBytes = pages * pageBytes
+		h.TCPMemoryBytes = pages * int64(os.Getpagesize())
 	}
 	return h
 }

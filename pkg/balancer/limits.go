@@ -11,7 +11,7 @@ import (
 
 // Descriptors and memory that limits are computed with.
 const (
-	reserveFDs       = 64       // admin connections, checks, logs, look-ups
+	reserveFDs       = 64       // admin connections, logs, look-ups
 	sessionFDs       = 2        // client and backend
 	pipeFDs          = 2        // both ends
 	kernelPerSession = 16 << 10 // bytes: two idle sockets take about 9.2 KiB, measured; the rest is for those that move
@@ -41,11 +41,12 @@ type host struct {
 	pipeQuota int64  // of the user, -1: none
 	sockets   int64  // listening
 	workers   int64
+	checks    int64 // backends that are checked: at worst all at the same time
 }
 
 // deriveLimits raises RLIMIT_NOFILE and works out what the host allows. workers and listeners are numbers of sockets.
 func deriveLimits(c *config.Config, workers, listeners int) (limits, error) {
-	h := host{memory: sys.MemoryTotal(), pipeQuota: sys.PipeLimit(pipeBytes(c)), sockets: int64(listeners), workers: int64(workers)}
+	h := host{memory: sys.MemoryTotal(), pipeQuota: sys.PipeLimit(pipeBytes(c)), sockets: int64(listeners), workers: int64(workers), checks: checkedBackends(c)}
 	h.wanted = wantedFDs(c, &h)
 	var err error
 	if h.fds, h.hard, err = sys.RaiseNoFile(uint64(h.wanted)); err != nil {
@@ -55,8 +56,18 @@ func deriveLimits(c *config.Config, workers, listeners int) (limits, error) {
 }
 
 // fixedFDs is what is open whatever the number of sessions: listeners, an epoll set and an eventfd of each worker with
-// one to spare, the reserve.
-func (h *host) fixedFDs() int64 { return h.sockets + 3*h.workers + reserveFDs }
+// one to spare, health checks, the reserve.
+func (h *host) fixedFDs() int64 { return h.sockets + 3*h.workers + h.checks + reserveFDs }
+
+// checkedBackends counts the configured backends that have health checks; a name counts once, whatever it resolves to.
+func checkedBackends(c *config.Config) (n int64) {
+	for i := range c.Pools {
+		if p := &c.Pools[i]; p.Health.Type != config.HealthNone {
+			n += int64(len(p.Backends))
+		}
+	}
+	return n
+}
 
 // wantedFDs is how many descriptors would be enough for max_sessions, or else for all sessions that memory can hold.
 func wantedFDs(c *config.Config, h *host) int64 {
@@ -78,7 +89,7 @@ func (h *host) limits(c *config.Config) (limits, error) {
 	}
 	l.all = append(l.all,
 		Limit{"memory", h.memory / kernelPerSession, fmt.Sprintf("%d MiB, %d KiB a session in the kernel", h.memory>>20, kernelPerSession>>10)},
-		Limit{"open files", max((l.fds-fixed)/sessionFDs, 0), fmt.Sprintf("RLIMIT_NOFILE %d (hard %d): %d a session, %d for pipes, listeners and a reserve", h.fds, h.hard, sessionFDs, fixed)},
+		Limit{"open files", max((l.fds-fixed)/sessionFDs, 0), fmt.Sprintf("RLIMIT_NOFILE %d (hard %d): %d a session, %d for pipes, listeners, checks and a reserve", h.fds, h.hard, sessionFDs, fixed)},
 	)
 	slices.SortStableFunc(l.all, func(a, b Limit) int { return cmp.Compare(a.Sessions, b.Sessions) })
 	l.sessions = l.all[0].Sessions

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/longsplice/longsplice/pkg/config"
+	"github.com/longsplice/longsplice/pkg/sys"
 	"github.com/longsplice/longsplice/pkg/testkit"
 )
 
@@ -35,6 +36,7 @@ func TestLimitsOfAHost(t *testing.T) {
 		bindsFirst            string
 	}{
 		{"few descriptors", 0, 0, 1024, 8 * gib, -1, 467, 8, 1024, "open files: RLIMIT_NOFILE 1024 (hard 1024): 2 a session, 90 for"},
+		{"300 backends with checks", 0, 0, 1024, 8 * gib, -1, 317, 8, 1024, "open files: RLIMIT_NOFILE 1024 (hard 1024): 2 a session, 390 for"},
 		{"the usual hard limit", 0, 0, 524288, 4 * gib, -1, 258011, 4096, 524288, "open files"},
 		{"more descriptors than memory", 0, 0, 1 << 20, 4 * gib, -1, 262144, 4096, 2*262144 + 74 + 8192, "memory: 4096 MiB, 16 KiB a session"},
 		{"a limit of a thousand million", 0, 0, 1 << 30, 4 * gib, -1, 262144, 4096, 2*262144 + 74 + 8192, "memory"},
@@ -52,7 +54,11 @@ func TestLimitsOfAHost(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := relayConfig(c.maxSessions, c.maxPipes)
-			h := host{hard: c.hard, memory: c.memory, pipeQuota: c.quota, sockets: 4, workers: 2}
+			cfg.Pools = []config.Pool{{Health: config.Health{Type: config.HealthNone}, Backends: make([]config.Backend, 50)}}
+			if strings.Contains(c.name, "checks") {
+				cfg.Pools = append(cfg.Pools, config.Pool{Health: config.Health{Type: config.HealthTCP}, Backends: make([]config.Backend, 300)})
+			}
+			h := host{checks: checkedBackends(cfg), hard: c.hard, memory: c.memory, pipeQuota: c.quota, sockets: 4, workers: 2}
 			h.wanted = wantedFDs(cfg, &h)
 			h.fds = min(c.hard, uint64(h.wanted))
 			if c.hard == 1<<30 { // the soft limit was there already: it is not lowered
@@ -264,4 +270,26 @@ func serve(t *testing.T, configuration string, settings ...string) (ask func() h
 		fmt.Fprintln(control.write)
 		return line()
 	}, first
+}
+
+// An unprivileged user's pipes become useless above a quota: no more than that are made.
+func TestPipesOfAnUnprivilegedProcess(t *testing.T) {
+	testkit.Privileged(t, "root")
+	soft := sys.ReadInt("/proc/sys/fs/pipe-user-pages-soft", 0)
+	if soft == 0 {
+		t.Skip("there is no quota of pipes here")
+	}
+	text := frontendAt(fmt.Sprintf("127.0.0.1:%d", freePort(t)), "", "[relay]\nmax_pipes = 500")
+	quota := max(soft*4096/(1<<20)-2, 0)
+	privileged := int64(500)
+	if sys.PipeLimit(1<<20) >= 0 { // root without CAP_SYS_RESOURCE, as in many containers
+		privileged = quota
+	}
+	for who, most := range map[string]int64{"65534": quota, "": privileged} {
+		out := output(t, child(t, "start", text, "UID_WANTED="+who))
+		var sessions, pipes int64
+		if n, err := fmt.Sscanf(out, "sessions %d pipes %d", &sessions, &pipes); n != 2 || pipes != most {
+			t.Errorf("user %q: %q (%v), want %d pipes", who, out, err, most)
+		}
+	}
 }
