@@ -31,7 +31,7 @@ const (
 func TestShortOfDescriptorsChild(t *testing.T) {
 	to := os.Getenv(shortBackend)
 	if to == "" {
-		t.Skip("the other half of TestShortOfDescriptors")
+		return // TestShortOfDescriptors starts it
 	}
 	snap := newSnapshot(t, backend.PoolOptions{}, testTimeouts, identity("b1", netip.MustParseAddrPort(to)))
 	r := newRig(t, snap, nil)
