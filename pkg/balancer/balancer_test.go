@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"testing"
 	"time"
@@ -27,14 +28,28 @@ func start(t *testing.T, text string, args ...any) *Balancer {
 	return b
 }
 
+// portsGiven are those that freePort has given out.
+var portsGiven = map[int]bool{}
+
+// freePort is a port that nobody serves, each time another. It lies below the kernel's range, or else a connection that
+// some test makes meanwhile could take it.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 10_000 + rand.IntN(20_000)
+		if portsGiven[port] {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		l.Close()
+		portsGiven[port] = true
+		return port
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 func echoBackend(t *testing.T) net.Listener {

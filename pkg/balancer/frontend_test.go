@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -141,7 +142,7 @@ func TestIPv6AndInterfaces(t *testing.T) {
 	}
 	t.Cleanup(func() { l.Close() })
 	go echo(l)
-	at := freeAddress(t, "[::1]:0")
+	at := fmt.Sprintf("[::1]:%d", freePort(t))
 	s := setup{at: at, frontend: `interface = "lo"`, backends: []string{l.Addr().String()}}
 	b := s.start(t)
 	c := sessions(t, at, 1)[0]
@@ -155,16 +156,6 @@ func TestIPv6AndInterfaces(t *testing.T) {
 	if err := tryStart(t, frontendAt(strings.Replace(at, "::1", "2001:db8::1", 1), "", "freebind = true")); err != nil {
 		t.Errorf("freebind with IPv6: %v", err)
 	}
-}
-
-func freeAddress(t *testing.T, at string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // A Start whose context ends while the first checks are made gives up, and leaves nothing.
