@@ -184,3 +184,33 @@ func TestHalfCloseLateInASession(t *testing.T) {
 		t.Errorf("%d sessions ended by the half-close timeout, want 1", n)
 	}
 }
+
+// A machine that stood still for an hour (a paused virtual machine) comes back with its sessions: that time does not
+// count. What passes afterwards does.
+func TestStandstillExpiresNobody(t *testing.T) {
+	const sessions, idleMs = 50, 60_000
+	k, w := simStage(t, sessions)
+	w.snap.Frontends[0].Timeouts = backend.Timeouts{Idle: idleMs}
+	pass := func(ms int) {
+		for range ms / 500 {
+			k.Advance(500e6)
+			w.turn()
+		}
+	}
+	pass(idleMs / 2)
+	k.Advance(3600e9)
+	for range 10 {
+		w.turn()
+	}
+	if w.Live() != sessions {
+		t.Fatalf("%d of %d sessions are left after the standstill", w.Live(), sessions)
+	}
+	pass(idleMs / 4)
+	if w.Live() != sessions {
+		t.Errorf("%d of %d sessions are left before their time", w.Live(), sessions)
+	}
+	pass(idleMs)
+	if w.Live() != 0 {
+		t.Errorf("%d sessions are left after their time", w.Live())
+	}
+}
