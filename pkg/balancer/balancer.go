@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -110,6 +111,7 @@ func Start(ctx context.Context, o Options) (*Balancer, error) {
 			return nil, explainShortage(err)
 		}
 	}
+	debug.FreeOSMemory() // tables were built: what is left over goes back before sessions come
 	b.Emit(Event{Name: "started", Level: "info", Message: fmt.Sprintf("%d workers, %d sessions at most (%s)", b.workerCount, b.limits.sessions, b.limits.bindsFirst)})
 	return b, nil
 }
