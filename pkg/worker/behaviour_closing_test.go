@@ -6,6 +6,7 @@ import (
 
 	"github.com/longsplice/longsplice/pkg/simkernel"
 	"github.com/longsplice/longsplice/pkg/stats"
+	"github.com/longsplice/longsplice/pkg/sys"
 )
 
 // closing is a simulated session that has moved much, and whose backend rests with bytes still on their way to it.
@@ -145,5 +146,62 @@ func TestResetDoesNotWaitForAReaderThatRests(t *testing.T) {
 	}
 	if x.b.Read(math.MaxInt); x.b.End != simkernel.RST {
 		t.Errorf("the backend reads a %v, want a RST", x.b.End)
+	}
+}
+
+// A peer that is gone without a word (keepalive, or TCP_USER_TIMEOUT) is counted as gone, and the other one gets a RST; with
+// bytes on their way to it, it is a stall.
+func TestPeerThatIsGone(t *testing.T) {
+	t.Run("client", func(t *testing.T) {
+		k, w := simStage(t, 1)
+		k.Clients()[0].Vanish(sys.ETIMEDOUT)
+		w.turn()
+		k.Backends()[0].Read(1)
+		if n := simCounter(w, stats.Frontend, stats.EndedBase+int(stats.ClientGone)); n != 1 || k.Backends()[0].End != simkernel.RST {
+			t.Errorf("%d clients gone, the backend reads a %v; want 1 and RST", n, k.Backends()[0].End)
+		}
+	})
+	t.Run("backend", func(t *testing.T) {
+		k, w := simStage(t, 1)
+		k.Backends()[0].Vanish(sys.ETIMEDOUT)
+		w.turn()
+		k.Clients()[0].Read(1)
+		if n := simCounter(w, stats.Frontend, stats.EndedBase+int(stats.BackendGone)); n != 1 || k.Clients()[0].End != simkernel.RST {
+			t.Errorf("%d backends gone, the client reads a %v; want 1 and RST", n, k.Clients()[0].End)
+		}
+	})
+	t.Run("with bytes on their way", func(t *testing.T) {
+		x := newClosing(t)
+		x.b.Vanish(sys.ETIMEDOUT)
+		x.pass(1000)
+		if n := x.ends(stats.StallTimeout); n != 1 {
+			t.Errorf("%d stalls counted, want 1", n)
+		}
+	})
+}
+
+// A connection without a byte has a counter of its own and is nobody's failure.
+func TestSessionWithoutAByte(t *testing.T) {
+	k, w := simStage(t, 3)
+	clients := k.Clients()
+	clients[0].Reset()
+	clients[1].Send(1)
+	w.turn()
+	clients[1].Reset()
+	clients[2].ShutdownWrite()
+	for range 3 {
+		w.turn()
+	}
+	for _, b := range k.Backends() {
+		if b.Read(10); b.End == simkernel.FIN {
+			b.ShutdownWrite()
+		}
+	}
+	w.turn()
+	if n := simCounter(w, stats.Frontend, stats.ZeroByte); n != 2 || w.Live() != 0 {
+		t.Errorf("%d sessions without a byte, %d left; want 2 and none", n, w.Live())
+	}
+	if w.snap.Backends[0].EjectedUntil() != 0 {
+		t.Error("the backend was ejected")
 	}
 }

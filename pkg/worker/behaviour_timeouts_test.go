@@ -214,3 +214,35 @@ func TestStandstillExpiresNobody(t *testing.T) {
 		t.Errorf("%d sessions are left after their time", w.Live())
 	}
 }
+
+// What clients' sockets inherit from their listener is set on the backend's at the session's first look, and only then:
+// a short session does not pay for it.
+func TestBackendSocketGetsItsOptionsLate(t *testing.T) {
+	k, w := simStage(t, 1)
+	w.snap.Frontends[0].Options = backend.SocketOptions{
+		KeepaliveIdle: 61, KeepaliveInterval: 11, KeepaliveProbes: 7, UserTimeoutMs: 12345, NotSentLowat: 1 << 17,
+	}
+	fd := int(w.slots.at(0).fd[server])
+	options := map[string]struct{ level, name, value int }{
+		"SO_KEEPALIVE":      {sys.SOL_SOCKET, sys.SO_KEEPALIVE, 1},
+		"TCP_KEEPIDLE":      {sys.IPPROTO_TCP, sys.TCP_KEEPIDLE, 61},
+		"TCP_KEEPINTVL":     {sys.IPPROTO_TCP, sys.TCP_KEEPINTVL, 11},
+		"TCP_KEEPCNT":       {sys.IPPROTO_TCP, sys.TCP_KEEPCNT, 7},
+		"TCP_USER_TIMEOUT":  {sys.IPPROTO_TCP, sys.TCP_USER_TIMEOUT, 12345},
+		"TCP_NOTSENT_LOWAT": {sys.IPPROTO_TCP, sys.TCP_NOTSENT_LOWAT, 1 << 17},
+	}
+	for name, o := range options {
+		if _, set := k.Option(fd, o.level, o.name); set {
+			t.Errorf("%s is set while the session is young", name)
+		}
+	}
+	for range 3 {
+		k.Advance(firstTickMs * 1e6)
+		w.turn()
+	}
+	for name, o := range options {
+		if value, set := k.Option(fd, o.level, o.name); !set || value != o.value {
+			t.Errorf("%s is %d (set: %v), want %d", name, value, set, o.value)
+		}
+	}
+}
