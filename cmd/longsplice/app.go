@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/longsplice/longsplice/pkg/config"
 )
 
 // newApp is the command line of one call. cli keeps state in it: it is run once.
@@ -174,31 +176,9 @@ func didYouMean(word string, known []string) string {
 	if len(known) == 0 {
 		return ""
 	}
-	best := slices.MinFunc(known, func(a, b string) int { return distance(word, a) - distance(word, b) })
-	if distance(word, best) > (len(word)+2)/3 {
+	best, near := config.Nearest(word, known)
+	if !near {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// distance is Levenshtein's: the fewest insertions, deletions and replacements of bytes that turn a into b (Wagner and
-// Fischer, 1974), with a row at a time.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

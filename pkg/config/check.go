@@ -121,7 +121,7 @@ func (r *reader) suggestPool(name string) string {
 	if len(names) == 0 {
 		return "write a [[pool]] of that name"
 	}
-	if near, isNear := nearest(name, names); isNear {
+	if near, isNear := Nearest(name, names); isNear {
 		return "did you mean " + quote(near) + "?"
 	}
 	return "there are " + quoteAll(names)

@@ -2,9 +2,9 @@ package config
 
 import "strings"
 
-// nearest returns the candidate with the smallest edit distance to word, and
+// Nearest returns the candidate with the smallest edit distance to word, and
 // whether it is near enough to be what was meant. Candidates must not be empty.
-func nearest(word string, candidates []string) (best string, near bool) {
+func Nearest(word string, candidates []string) (best string, near bool) {
 	least := -1
 	for _, c := range candidates {
 		d := distance(word, c)

@@ -6,7 +6,7 @@ import "slices"
 // probably meant: a near one of this table, the same one of another, or else
 // the nearest.
 func (r *reader) unknown(t *table, key string, known []string) {
-	near, isNear := nearest(key, known)
+	near, isNear := Nearest(key, known)
 	remedy := "did you mean `" + near + "`?"
 	if home := homeOf(key); !isNear && home != "" {
 		remedy = "it belongs in " + home
