@@ -163,7 +163,7 @@ func (w *Worker) publish() {
 	w.own.Put(stats.PipesIdle, uint64(w.mover.Pipes.Idle()))
 	w.own.Put(stats.PipesOut, uint64(w.mover.Pipes.Out()))
 	w.own.Put(stats.BlocksOut, uint64(w.mover.Blocks.Out()))
-	w.own.Put(stats.LiveSessions, uint64(w.slots.live))
+	w.own.Put(stats.LiveSessions, uint64(w.slots.live-len(w.dead))) // what ended is counted already
 	w.own.Put(stats.ListenersPaused, uint64(w.paused))
 	w.sheet.Publish()
 }

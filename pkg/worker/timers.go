@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"github.com/longsplice/longsplice/pkg/backend"
 	"github.com/longsplice/longsplice/pkg/stats"
 	"github.com/longsplice/longsplice/pkg/sys"
 )
@@ -28,6 +29,9 @@ func (w *Worker) tick(slot uint32, s *session) {
 		w.setOptions(s)
 	}
 	t := &w.frontend(s).Timeouts
+	if w.rests(s, t) && w.taking(s) {
+		s.lastMs = w.nowMs
+	}
 	next := never
 	due := func(deadline int64) bool { // notes a deadline, and tells whether it has passed
 		next = min(next, deadline)
@@ -50,6 +54,25 @@ func (w *Worker) tick(slot uint32, s *session) {
 	if next != never {
 		w.wheel.Arm(slot, max(next, w.nowMs+1))
 	}
+}
+
+// rests tells whether no byte has come for as long as idle, or half_close, allows.
+func (w *Worker) rests(s *session, t *backend.Timeouts) bool {
+	quiet := w.nowMs - s.lastMs
+	return t.Idle > 0 && quiet >= t.Idle || t.HalfClose > 0 && s.halfClosed() && quiet >= t.HalfClose
+}
+
+// taking tells whether a receiver has taken bytes out of our send buffer since the last look, and more are there: a slow
+// reader's session does not rest, though nothing passes through our hands.
+func (w *Worker) taking(s *session) bool {
+	for dir := range s.half {
+		unsent, errno := w.k.Unsent(int(s.fd[other(dir)]))
+		if acked := uint32(s.half[dir].Bytes) - uint32(unsent); errno == 0 && unsent > 0 && acked != s.acked[dir] {
+			s.acked[dir], s.sinceMs[dir] = acked, uint32(w.nowMs)
+			return true
+		}
+	}
+	return false
 }
 
 // never is a deadline that does not come.
