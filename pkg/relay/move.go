@@ -15,11 +15,8 @@ func (m *Mover) Move(h *Half, src, dst int) (Outcome, sys.Errno) {
 				m.Drop(h)
 				return SinkFailed, errno
 			}
-			if h.Held() > 0 {
-				return Waiting, 0
-			}
 		}
-		if h.flags&(Readable|Writable) != Readable|Writable {
+		if h.flags&(Readable|Writable) != Readable|Writable { // bytes that flush left over have cleared Writable
 			return Waiting, 0
 		}
 		if h.Bytes-start >= maxBytes {
