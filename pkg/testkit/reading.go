@@ -101,7 +101,7 @@ func (p *Peer) keep(b []byte) {
 	p.sum.Write(b)
 	if p.tr.FirstWrong < 0 {
 		want := p.expected[:len(b)]
-		fillPattern(want, p.theirs, p.tr.Received)
+		FillPattern(want, p.theirs, p.tr.Received)
 		if i := firstDifference(b, want); i >= 0 {
 			p.tr.FirstWrong = p.tr.Received + int64(i)
 		}

@@ -16,7 +16,7 @@ func (p *Peer) send(n int64, chunk int) error {
 	return p.await(unix.POLLOUT, func() bool {
 		for p.tr.SendErrno == 0 && p.tr.Sent < end {
 			part := out[:min(int64(chunk), end-p.tr.Sent)]
-			fillPattern(part, p.mine, p.tr.Sent)
+			FillPattern(part, p.mine, p.tr.Sent)
 			sent, again := p.sendOnce(part, 0)
 			if again {
 				return false
