@@ -46,8 +46,8 @@ var ladder = []rung{
 	},
 	{"pkg/admin", "pkg/balancer pkg/config pkg/stats", "github.com/prometheus github.com/rs/zerolog golang.org/x/sys"},
 	{"pkg/demo", "pkg/balancer pkg/config", "github.com/coder/websocket github.com/rs/zerolog"},
-	{"pkg/interop", "", ""}, // tests only
-	{"pkg/matrix", "", ""},  // tests only
+	{"pkg/interop", "", ""},                          // tests only
+	{"pkg/matrix", "", "github.com/BurntSushi/toml"}, // tests only
 	{"tuning", "pkg/config", "golang.org/x/sys github.com/vishvananda/netlink"},
 	{"benchmarks", "pkg/sys pkg/timer pkg/stats pkg/testkit", "golang.org/x/sys github.com/coder/websocket"},
 	{"cmd/longsplice-bench", "benchmarks", "github.com/urfave/cli/v2"},
