@@ -1,21 +1,16 @@
 package matrix
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/longsplice/longsplice/pkg/balancer"
-	"github.com/longsplice/longsplice/pkg/sys"
 )
 
 // ask makes one request to the admin socket. The caller need not close anything.
@@ -161,120 +156,3 @@ func (p *program) events(word string) (found []map[string]any) {
 	}
 	return found
 }
-
-// fds is how many descriptors the process has open, without those of /proc itself. -1: it is gone.
-func (p *program) fds() int {
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid()))
-	if err != nil {
-		return -1
-	}
-	return len(entries)
-}
-
-// rss is the process's resident memory in bytes.
-func (p *program) rss() int64 { return p.procStatus("VmRSS:") << 10 }
-
-// switches is how often its threads have gone to sleep by themselves: a loop that is at rest does so a few times a second.
-func (p *program) switches() (n int64) {
-	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.pid()))
-	for _, task := range tasks {
-		n += p.procStatusOf(fmt.Sprintf("/proc/%d/task/%s/status", p.pid(), task.Name()), "voluntary_ctxt_switches:")
-	}
-	return n
-}
-
-func (p *program) procStatus(field string) int64 {
-	return p.procStatusOf(fmt.Sprintf("/proc/%d/status", p.pid()), field)
-}
-
-func (p *program) procStatusOf(path, field string) int64 {
-	f, err := os.Open(path)
-	if err != nil {
-		return 0
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if words := strings.Fields(lines.Text()); len(words) > 1 && words[0] == field {
-			n, _ := strconv.ParseInt(words[1], 10, 64)
-			return n
-		}
-	}
-	return 0
-}
-
-// cpu is the user and system time that the process has used. The kernel counts it in ticks of 10 ms.
-func (p *program) cpu() time.Duration {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid()))
-	if err != nil {
-		return 0
-	}
-	_, after, _ := strings.Cut(string(text), ") ")
-	words := strings.Fields(after)
-	if len(words) < 13 {
-		return 0
-	}
-	user, err1 := strconv.ParseInt(words[11], 10, 64)
-	system, err2 := strconv.ParseInt(words[12], 10, 64)
-	if errors.Join(err1, err2) != nil {
-		return 0
-	}
-	return time.Duration(user+system) * 10 * time.Millisecond
-}
-
-// settle waits until the program is as it was at its start, and fails the test with what is left otherwise.
-func (p *program) settle() {
-	p.t.Helper()
-	var left []string
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		if left = p.leftovers(); len(left) == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			break
-		}
-	}
-	for _, l := range left {
-		p.t.Errorf("after the test: %s", l)
-	}
-	if page := p.sessions(); len(page.Sessions) > 0 {
-		p.t.Logf("%d sessions are left, the first: %+v", page.Matched, page.Sessions[0])
-	}
-}
-
-// leftovers is what a test has left behind, a line for each thing.
-func (p *program) leftovers() (left []string) {
-	add := func(format string, args ...any) { left = append(left, fmt.Sprintf(format, args...)) }
-	for _, f := range p.frontends() {
-		var ended uint64
-		for _, n := range f.Ended {
-			ended += n
-		}
-		if f.Accepted != ended+uint64(f.Active) {
-			add("frontend %s: accepted %d, ended %d, active %d", f.Name, f.Accepted, ended, f.Active)
-		}
-	}
-	if p.setup.leaving {
-		return left
-	}
-	s := p.status()
-	if s.Sessions.Held != 0 {
-		add("%d sessions held", s.Sessions.Held)
-	}
-	if s.Pipes.Used != 0 {
-		add("%d pipes in use", s.Pipes.Used)
-	}
-	if p.setup.before != nil { // the process is another program's child
-		return left
-	}
-	allowed := p.fdsIdle + fdSlack + 2*int(s.Pipes.Idle)
-	if n := p.fds(); p.fdsIdle > 0 && n > allowed {
-		add("%d descriptors open, %d at the start and %d idle pipes", n, p.fdsIdle, s.Pipes.Idle)
-	}
-	return left
-}
-
-// fdSlack is for connections of health checks and of the admin API, which come and go.
-const fdSlack = 24
-
-// kernelOf names the machine for the figures that a test prints.
-func kernelOf() string { return sys.Release() }
