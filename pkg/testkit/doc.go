@@ -11,4 +11,4 @@ package testkit
 import "time"
 
 // Bound is the longest that any single wait lasts before the test fails.
-const Bound = 10 * time.Second
+const Bound = 30 * time.Second

@@ -25,6 +25,7 @@ type Host struct {
 	namespace  string
 	link       string        // the test's end of the pair; the host's is eth0
 	here, addr [2]netip.Addr // IPv4, IPv6
+	vanishes   bool          // CanVanish was called
 }
 
 // NewHost makes a host. At most 16 at a time in one process. Without CAP_NET_ADMIN, CAP_SYS_ADMIN or ip(8) t skips, as

@@ -1,19 +1,55 @@
 package testkit
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Listen listens inside the host.
-func (h *Host) Listen(addr netip.AddrPort) (l *Listener, err error) {
+func (h *Host) Listen(addr netip.AddrPort) (*Listener, error) { return h.listen(addr) }
+
+// listen listens inside the host, or for nil in the test's own namespace.
+func (h *Host) listen(addr netip.AddrPort) (l *Listener, err error) {
+	if h == nil {
+		return Listen(addr)
+	}
 	err = h.Do(func() error {
 		l, err = Listen(addr)
 		return err
 	})
+	if err == nil {
+		l.host = h
+	}
 	return l, err
+}
+
+// Dial connects to addr from inside the host.
+func (h *Host) Dial(addr netip.AddrPort) (*Peer, error) { return h.dial(Options{}, addr) }
+
+// dial connects from inside the host, or for nil from the test's own namespace.
+func (h *Host) dial(o Options, addr netip.AddrPort) (p *Peer, err error) {
+	if h == nil {
+		return o.Dial(addr)
+	}
+	err = h.Do(func() error {
+		p, err = o.Dial(addr)
+		return err
+	})
+	return h.own(p, err)
+}
+
+// own notes where a new peer lives.
+func (h *Host) own(p *Peer, err error) (*Peer, error) {
+	if err != nil {
+		return nil, err
+	}
+	p.host = h
+	return p, nil
 }
 
 // Sysctl sets a net.* value of the host's namespace.
@@ -28,8 +64,7 @@ func (h *Host) Sysctl(name, value string) {
 // Drop makes the host lose every TCP packet to and from its port, in silence, until Undrop. It needs nft(8).
 func (h *Host) Drop(port uint16) {
 	h.t.Helper()
-	nft := NeedProgram(h.t, "nft")
-	h.nft(nft, fmt.Sprintf(`
+	h.mustNft(fmt.Sprintf(`
 		add table inet longsplice
 		add chain inet longsplice in { type filter hook input priority 0; }
 		add chain inet longsplice out { type filter hook output priority 0; }
@@ -40,14 +75,49 @@ func (h *Host) Drop(port uint16) {
 // Undrop ends all drops.
 func (h *Host) Undrop() {
 	h.t.Helper()
-	h.nft(NeedProgram(h.t, "nft"), "delete table inet longsplice")
+	h.mustNft("delete table inet longsplice")
 }
 
-func (h *Host) nft(path, rules string) {
+func (h *Host) mustNft(rules string) {
 	h.t.Helper()
+	if err := h.nft(NeedProgram(h.t, "nft"), rules); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// nft gives rules to the host's firewall.
+func (h *Host) nft(path, rules string) error {
 	cmd := h.Command(path, "-f", "-")
 	cmd.Stdin = strings.NewReader(rules)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		h.t.Fatalf("nft in %s: %v: %s", h.namespace, err, out)
+		return fmt.Errorf("nft in %s: %w: %s", h.namespace, err, out)
 	}
+	return nil
+}
+
+// gone is the mark of a socket whose connection has vanished. Hex of "gone".
+const gone = 0x676f6e65
+
+// CanVanish prepares the host for peers that vanish. Without nft(8) t skips, as Missing does.
+func (h *Host) CanVanish() {
+	h.t.Helper()
+	h.mustNft(fmt.Sprintf(`
+		add table inet vanished
+		add chain inet vanished in { type filter hook input priority 0; }
+		add chain inet vanished out { type filter hook output priority 0; }
+		add rule inet vanished in socket mark %d drop
+		add rule inet vanished out meta mark %d drop`, gone, gone))
+	h.vanishes = true
+}
+
+// vanish marks the socket: the host's rules do the rest, for this connection alone.
+func (p *Peer) vanish() error {
+	if p.host == nil || !p.host.vanishes {
+		return errors.New("the peer lives in no host that CanVanish")
+	}
+	if err := unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_MARK, gone); err != nil {
+		return fmt.Errorf("mark the socket: %w", err)
+	}
+	p.vanished = true
+	return nil
 }

@@ -29,6 +29,8 @@ type Peer struct {
 	buf      []byte
 	expected []byte
 	meeting  *meeting
+	host     *Host // where the socket lives; nil: in the test's own namespace
+	vanished bool
 	side     int
 	tr       Transcript
 }
@@ -55,6 +57,9 @@ func (p *Peer) LocalAddr() netip.AddrPort {
 
 // Close closes the socket if a step has not done so.
 func (p *Peer) Close() {
+	if p.vanished { // its FIN would be repeated in vain, and the host could not go
+		_ = unix.SetsockoptLinger(p.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	}
 	if p.fd >= 0 {
 		unix.Close(p.fd)
 		p.fd = -1
@@ -100,8 +105,9 @@ func (p *Peer) play(s Step) error {
 	case resetFlushed:
 		return p.resetFlushed()
 	case read:
-		want := p.tr.Received + s.n
-		return p.readUntil(func() int64 { return want - p.tr.Received })
+		return p.readMore(s.n)
+	case readSlowly:
+		return p.readSlowly(s.n, s.chunk, s.pause)
 	case readToEnd:
 		return p.readUntil(func() int64 { return math.MaxInt64 })
 	case awaitUrgent:
@@ -116,28 +122,47 @@ func (p *Peer) play(s Step) error {
 		there := p.meeting.arrive(p.side)
 		return p.await(0, there)
 	case pause:
-		until := time.Now().Add(s.pause)
-		return p.await(0, func() bool { return !time.Now().Before(until) })
+		return p.rest(s.pause)
+	case vanish:
+		return p.vanish()
 	}
 	return nil
 }
 
+// rest waits for d, and so may last longer than Bound.
+func (p *Peer) rest(d time.Duration) error {
+	for until := time.Now().Add(d); time.Now().Before(until); {
+		part := time.Now().Add(min(time.Until(until), Bound/2))
+		if err := p.await(0, func() bool { return !time.Now().Before(part) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Between two looks of await.
+const (
+	firstNap = time.Millisecond
+	maxNap   = 16 * time.Millisecond // hundreds of peers that wait must not be a load
+)
+
 // await waits, at most Bound, until done says so. It asks again after any of events, after background reading, and else
-// every millisecond.
+// after naps.
 func (p *Peer) await(events int16, done func() bool) error {
-	for deadline := time.Now().Add(Bound); !done(); {
+	deadline := time.Now().Add(Bound)
+	for nap := firstNap; !done(); nap = min(2*nap, maxNap) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("waited %v; so far: %v", Bound, p.transcript())
 		}
-		want := events
-		if p.reading && p.tr.End == EndOpen {
+		want, background := events, p.reading && p.tr.End == EndOpen
+		if background {
 			want |= inputs
 		}
 		if want == 0 {
-			time.Sleep(time.Millisecond)
+			time.Sleep(nap)
 			continue
 		}
-		if got := poll(p.fd, want, time.Millisecond); want&inputs != 0 && got&^unix.POLLOUT != 0 {
+		if got := poll(p.fd, want, nap); background && got&^unix.POLLOUT != 0 {
 			p.readSome(math.MaxInt64, got)
 		}
 	}

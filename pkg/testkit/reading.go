@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"errors"
 	"math"
 	"time"
 
@@ -22,6 +23,26 @@ func (p *Peer) readUntil(left func() int64) error {
 	})
 }
 
+// readMore reads n bytes, fewer if the stream ends.
+func (p *Peer) readMore(n int64) error {
+	want := p.tr.Received + n
+	return p.readUntil(func() int64 { return want - p.tr.Received })
+}
+
+func (p *Peer) readSlowly(n int64, chunk int, every time.Duration) error {
+	background := p.reading
+	p.reading = false // else the pauses would read
+	defer func() { p.reading = background }()
+	for n > 0 && p.tr.End == EndOpen {
+		part := min(n, int64(chunk))
+		n -= part
+		if err := errors.Join(p.readMore(part), p.rest(every)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (p *Peer) readUrgent() error {
 	p.awaited++
 	return p.readUntil(func() int64 {
@@ -39,11 +60,7 @@ func (p *Peer) readSome(limit int64, events int16) bool {
 	queued := p.queuedInput()
 	switch {
 	case p.atMark():
-		if p.takeUrgent() {
-			p.recv(limit) // passes the mark: nothing but the bytes after it can be here
-			return true
-		}
-		return false
+		return p.takeUrgent() && p.recv(limit) // passes the mark: nothing but the bytes after it can be here
 	case queued > 0:
 		return p.recv(min(limit, queued))
 	case events&inputEnds != 0:

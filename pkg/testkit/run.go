@@ -1,15 +1,12 @@
 package testkit
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"sync"
 	"testing"
-	"time"
 )
-
-// settle is what a balancer gets to notice that its connect() succeeded: a reset before that is by rights a failed connect,
-// and no direct connection has its like.
-const settle = 20 * time.Millisecond
 
 // meeting counts the Meet steps that each of two peers has reached.
 type meeting struct {
@@ -43,46 +40,21 @@ func (m *meeting) leave(side int) {
 // RunDirect plays the script over a loopback connection.
 func RunDirect(t testing.TB, s Script) Outcome {
 	t.Helper()
-	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	if s.IPv6 {
-		loopback = netip.IPv6Loopback()
-	}
-	l, err := Listen(netip.AddrPortFrom(loopback, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return RunThrough(t, s, l.Addr(), l)
+	return RunAll(t, []Lane{DirectLane(t, nil, s.IPv6)}, []Script{s})[0]
 }
 
-// RunThrough plays the script over a connection to addr, where a balancer listens whose only backend is the listener: no
-// health check may connect to it. The scripts begin when the backend has accepted. Sockets that the script leaves open are
-// closed after both peers have ended.
+// RunThrough plays the script over a connection to addr, where a balancer listens whose only backend is the listener.
 func RunThrough(t testing.TB, s Script, addr netip.AddrPort, backend *Listener) Outcome {
 	t.Helper()
-	client, err := Dial(addr)
+	out, err := Lane{Front: addr, Backend: backend}.Run(s)
 	if err != nil {
-		t.Fatalf("%v\nclient: %v", s, err)
-	}
-	defer client.Close()
-	server, err := backend.Accept()
-	if err != nil {
-		t.Fatalf("%v\nserver: %v", s, err)
-	}
-	defer server.Close()
-	if addr != backend.Addr() {
-		time.Sleep(settle)
-	}
-	out, errs := playBoth(s, client, server)
-	for side, err := range errs {
-		if err != nil {
-			t.Errorf("%v\n%s: %v", s, [2]string{"client", "server"}[side], err)
-		}
+		t.Fatalf("%v\n%v", s, err)
 	}
 	return out
 }
 
-func playBoth(s Script, client, server *Peer) (Outcome, [2]error) {
+// playBoth plays the two sides of a script at once.
+func playBoth(s Script, client, server *Peer) (Outcome, error) {
 	var (
 		peers       = [2]*Peer{client, server}
 		scripts     = [2][]Step{s.Client, s.Server}
@@ -97,9 +69,12 @@ func playBoth(s Script, client, server *Peer) (Outcome, [2]error) {
 		p.meeting, p.side = shared, side
 		wg.Go(func() {
 			defer shared.leave(side)
-			transcripts[side], errs[side] = p.Play(scripts[side]...)
+			var err error
+			if transcripts[side], err = p.Play(scripts[side]...); err != nil {
+				errs[side] = fmt.Errorf("%s: %w", [2]string{"client", "server"}[side], err)
+			}
 		})
 	}
 	wg.Wait()
-	return Outcome{Client: transcripts[0], Server: transcripts[1]}, errs
+	return Outcome{Client: transcripts[0], Server: transcripts[1]}, errors.Join(errs[:]...)
 }

@@ -17,6 +17,7 @@ const (
 	reset
 	resetFlushed
 	read
+	readSlowly
 	readToEnd
 	awaitUrgent
 	awaitQueued
@@ -24,6 +25,7 @@ const (
 	stopReading
 	meet
 	pause
+	vanish
 )
 
 // Step is one thing that a peer does; the steps of a peer run one after the other. Make them with the functions below.
@@ -59,6 +61,11 @@ func ResetFlushed() Step { return Step{verb: resetFlushed} }
 // Read reads exactly n more bytes, fewer if the stream ends.
 func Read(n int64) Step { return Step{verb: read, n: n} }
 
+// ReadSlowly reads like Read, at most chunk bytes at a time with a pause after each.
+func ReadSlowly(n int64, chunk int, every time.Duration) Step {
+	return Step{verb: readSlowly, n: n, chunk: chunk, pause: every}
+}
+
 // ReadToEnd reads until the stream ends.
 func ReadToEnd() Step { return Step{verb: readToEnd} }
 
@@ -80,6 +87,10 @@ func Meet() Step { return Step{verb: meet} }
 // Pause waits for d.
 func Pause(d time.Duration) Step { return Step{verb: pause, pause: d} }
 
+// Vanish makes the peer's host lose every packet of this connection from now on, both ways and in silence, as if its cable
+// was cut. The peer must live in a Host. The socket stays open until the script of the other peer has ended too.
+func Vanish() Step { return Step{verb: vanish} }
+
 func (s Step) String() string {
 	switch name := s.verb.String(); s.verb {
 	case send:
@@ -87,6 +98,8 @@ func (s Step) String() string {
 			return fmt.Sprintf("%s(%d by %d)", name, s.n, s.chunk)
 		}
 		return fmt.Sprintf("%s(%d)", name, s.n)
+	case readSlowly:
+		return fmt.Sprintf("%s(%d by %d, %v)", name, s.n, s.chunk, s.pause)
 	case read, awaitQueued:
 		return fmt.Sprintf("%s(%d)", name, s.n)
 	case pause:
@@ -98,18 +111,19 @@ func (s Step) String() string {
 
 func (v verb) String() string {
 	return [...]string{
-		"Send", "Urgent", "HalfClose", "Close", "Reset", "ResetFlushed", "Read", "ReadToEnd",
-		"AwaitUrgent", "AwaitQueued", "StartReading", "StopReading", "Meet", "Pause",
+		"Send", "Urgent", "HalfClose", "Close", "Reset", "ResetFlushed", "Read", "ReadSlowly", "ReadToEnd",
+		"AwaitUrgent", "AwaitQueued", "StartReading", "StopReading", "Meet", "Pause", "Vanish",
 	}[v]
 }
 
 // Script is what both peers of one connection do. Seed makes the two byte patterns; a zero Seed is a seed too.
 type Script struct {
-	Name   string
-	Seed   uint64
-	IPv6   bool // RunDirect: over [::1], else over 127.0.0.1
-	Client []Step
-	Server []Step
+	Name    string
+	Seed    uint64
+	IPv6    bool // RunDirect: over [::1], else over 127.0.0.1
+	Options      // of both peers' sockets
+	Client  []Step
+	Server  []Step
 }
 
 func (s Script) String() string {

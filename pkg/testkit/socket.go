@@ -12,39 +12,29 @@ import (
 type Listener struct {
 	fd   int
 	addr netip.AddrPort
+	host *Host // nil: the test's own namespace
 }
 
 // Listen listens on addr; port 0 lets the kernel choose. IPv6 sockets take IPv6 only.
-func Listen(addr netip.AddrPort) (*Listener, error) {
-	fd, err := newSocket(addr)
-	if err != nil {
-		return nil, err
-	}
-	if err := bindAndListen(fd, addr); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("listen %v: %w", addr, err)
-	}
-	bound, err := localAddr(fd)
-	if err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	return &Listener{fd: fd, addr: bound}, nil
-}
+func Listen(addr netip.AddrPort) (*Listener, error) { return Options{}.Listen(addr) }
 
-func bindAndListen(fd int, addr netip.AddrPort) error {
+func listen(fd int, addr netip.AddrPort) (*Listener, error) {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-		return err
+		return nil, err
 	}
 	if addr.Addr().Is6() {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := unix.Bind(fd, sockaddr(addr)); err != nil {
-		return err
+		return nil, err
 	}
-	return unix.Listen(fd, 128)
+	if err := unix.Listen(fd, 128); err != nil {
+		return nil, err
+	}
+	bound, err := localAddr(fd)
+	return &Listener{fd: fd, addr: bound}, err
 }
 
 // Addr is where the listener listens, with the port that the kernel chose.
@@ -59,7 +49,7 @@ func (l *Listener) Accept() (*Peer, error) {
 		fd, _, err := unix.Accept4(l.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch err {
 		case nil:
-			return newPeer(fd)
+			return l.host.own(newPeer(fd))
 		case unix.EAGAIN, unix.EINTR, unix.ECONNABORTED:
 			poll(l.fd, unix.POLLIN, time.Until(deadline))
 		default:
@@ -70,17 +60,7 @@ func (l *Listener) Accept() (*Peer, error) {
 }
 
 // Dial connects to addr, waiting at most Bound.
-func Dial(addr netip.AddrPort) (*Peer, error) {
-	fd, err := newSocket(addr)
-	if err != nil {
-		return nil, err
-	}
-	if err := connect(fd, addr); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("connect %v: %w", addr, err)
-	}
-	return newPeer(fd)
-}
+func Dial(addr netip.AddrPort) (*Peer, error) { return Options{}.Dial(addr) }
 
 func connect(fd int, addr netip.AddrPort) error {
 	if err := unix.Connect(fd, sockaddr(addr)); err != unix.EINPROGRESS {
