@@ -4,8 +4,10 @@ SHELL := /bin/bash
 
 GO        ?= go
 PREFIX    ?= /usr/local
-FUZZTIME  ?= 5s
-SIM_SEEDS ?= 10000000
+FUZZTIME  ?= 3s
+SIM_SEEDS ?=
+SIM_FOR   ?= $(if $(SIM_SEEDS),,10m)
+SIM_FIRST ?= random
 TESTFLAGS ?=
 
 # A clone without tags is named by its commit, a tree without git is "dev".
@@ -33,17 +35,18 @@ build: ## bin/longsplice and bin/longsplice-bench, static
 race: ## every test under the race detector, with fewer simulation seeds
 	CGO_ENABLED=1 LONGSPLICE_SIM_SEEDS=$${LONGSPLICE_SIM_SEEDS:-2000} $(GO) test -race -timeout 15m $(TESTFLAGS) ./...
 
-fuzz-smoke: ## every fuzz target for FUZZTIME (5s)
+fuzz-smoke: ## every fuzz target for FUZZTIME (3s)
 	@found=0; \
 	while IFS=: read -r file _ target; do \
 		found=1; \
 		echo "fuzz $$target in $$(dirname $$file) for $(FUZZTIME)"; \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" </dev/null; \
-	done < <(grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed 's/func //'); \
+	done < <(grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed 's/func //' | sort); \
 	[ $$found = 1 ] || { echo 'fuzz-smoke: found no fuzz target' >&2; exit 1; }
 
-sim: ## the simulation with SIM_SEEDS (10,000,000) seeds: takes hours
-	LONGSPLICE_SIM_SEEDS=$(SIM_SEEDS) $(GO) test ./pkg/worker -run Simulation -count 1 -timeout 0 -v
+sim: ## the simulation for SIM_FOR (10m), or SIM_SEEDS seeds, from SIM_FIRST (random) on
+	LONGSPLICE_SIM_FOR=$(SIM_FOR) LONGSPLICE_SIM_SEEDS=$(SIM_SEEDS) LONGSPLICE_SIM_FIRST=$(SIM_FIRST) \
+		$(GO) test ./pkg/worker -run '^TestSimulation$$' -count 1 -timeout 0 -v
 
 bench: build ## longsplice beside HAProxy and nginx on this machine
 	benchmarks/compare.sh

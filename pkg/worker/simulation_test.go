@@ -5,11 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"os"
-	"runtime"
-	"strconv"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/longsplice/longsplice/pkg/backend"
@@ -29,11 +24,13 @@ var simOptions = simkernel.Options{MinBuffer: 16, MaxBuffer: 2048, Faults: simke
 
 // sim plays one seed: a worker on the fake kernel between peers that do random things.
 type sim struct {
-	k    *simkernel.Kernel
-	w    *Worker
-	lfd  int
-	cfg  Config
-	snap *backend.Snapshot
+	k      *simkernel.Kernel
+	calls  *tallied // k, as the worker sees it
+	w      *Worker
+	lfd    int
+	cfg    Config
+	snap   *backend.Snapshot
+	counts stats.Copy // of a seed that is over
 
 	rude   bool                     // somebody closed early or reset, or we cut a session: not every byte need arrive
 	ours   bool                     // we cut a session, or may have: not even what came before a RST need arrive
@@ -61,7 +58,7 @@ func (m *sim) begin(seed uint64) {
 	}
 	m.snap = simSnapshot(o, times, to)
 	m.cfg = Config{
-		Kernel: k, Limits: &Limits{Max: int64(1 + r.IntN(6))}, Pipes: &relay.PipeBudget{Limit: int64(r.IntN(4))}, PipeBytes: 4096,
+		Kernel: m.calls, Limits: &Limits{Max: int64(1 + r.IntN(6))}, Pipes: &relay.PipeBudget{Limit: int64(r.IntN(4))}, PipeBytes: 4096,
 		BufferBytes: 1 << (4 + r.IntN(6)), MaxBlocks: 1 + r.IntN(4), CheckPipes: true, Mode: relay.Mode(r.IntN(3)),
 	}
 	w, err := New(m.cfg)
@@ -281,10 +278,10 @@ func (m *sim) finished() bool {
 
 // verdict judges a seed that is over.
 func (m *sim) verdict() string {
-	var c stats.Copy
+	m.counts = stats.Copy{}
 	m.w.publish()
-	m.w.sheet.AddTo(&c)
-	if why := m.judgeCounts(&c); why != "" {
+	m.w.sheet.AddTo(&m.counts)
+	if why := m.judgeCounts(&m.counts); why != "" {
 		return why
 	}
 	for _, p := range m.peers() {
@@ -375,52 +372,4 @@ func (m *sim) judgePeer(p *simkernel.Peer) string {
 		return fmt.Sprintf("peer %d got urgent bytes at %v of %v", p.ID(), p.Urgent, src.SentUrgent)
 	}
 	return ""
-}
-
-// The whole way from accept to finish under random schedules. LONGSPLICE_SIM_SEEDS sets how many; -seed N plays one.
-func TestSimulation(t *testing.T) {
-	if *oneSeed != 0 {
-		m := sim{k: simkernel.New(0, simOptions)}
-		if why := m.run(*oneSeed); why != "" {
-			t.Fatalf("seed %d: %s\n%s", *oneSeed, why, m.k.Trace())
-		}
-		return
-	}
-	n := seedsWanted(t)
-	var next, steps atomic.Uint64
-	var all sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		all.Go(func() {
-			m := sim{k: simkernel.New(0, simOptions)}
-			for !t.Failed() {
-				seed := next.Add(1)
-				if seed > n {
-					return
-				}
-				if why := m.run(seed); why != "" {
-					t.Errorf("seed %d (repeat with -run TestSimulation -args -seed %d): %s\n%s", seed, seed, why, m.k.Trace())
-				}
-				steps.Add(uint64(m.steps))
-				if seed%1_000_000 == 0 {
-					t.Logf("%d seeds", seed)
-				}
-			}
-		})
-	}
-	all.Wait()
-	t.Logf("%d seeds, %d steps", n, steps.Load())
-}
-
-func seedsWanted(t *testing.T) uint64 {
-	n := uint64(100_000)
-	if s := os.Getenv("LONGSPLICE_SIM_SEEDS"); s != "" {
-		var err error
-		if n, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("LONGSPLICE_SIM_SEEDS: %v", err)
-		}
-	}
-	if testing.Short() {
-		n = min(n, 3000)
-	}
-	return n
 }
