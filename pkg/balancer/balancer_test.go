@@ -20,7 +20,11 @@ func start(t *testing.T, text string, args ...any) *Balancer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := Start(context.Background(), Options{Config: c, OnEvent: func(e Event) { t.Logf("event %s %s: %s", e.Name, e.Subject, e.Message) }})
+	b, err := Start(context.Background(), Options{Config: c, OnEvent: func(e Event) {
+		if e.Level != "debug" {
+			t.Logf("event %s %s: %s", e.Name, e.Subject, e.Message)
+		}
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
