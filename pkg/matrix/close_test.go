@@ -63,9 +63,6 @@ func (c cell) script(seed int) testkit.Script {
 	if c.side == "backend" {
 		s.Client, s.Server = s.Server, s.Client
 	}
-	if c.how == byVanishing {
-		s.GiveUp = 3 * time.Second // so that the direct run ends too
-	}
 	return s
 }
 
@@ -150,11 +147,13 @@ func (c cell) reason(o testkit.Outcome) string {
 // connection, and the program counts each end as what it was.
 func TestCloseMatrix(t *testing.T) {
 	all := cells(byFIN, byRST, byHalfClose, byUnread)
-	direct := playDirect(t, nil, all)
+	direct := playAll(t, connectDirect(t, nil, scriptsOf(all)))
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			c := layCourse(t, nil, scriptsOf(all), relayIn(mode))
-			judge(t, c, mode, all, direct)
+			began := time.Now()
+			judge(t, c, mode, all, direct, playAll(t, c.pairs))
+			t.Logf("%d cells in %v", len(all), time.Since(began))
 		})
 	}
 }
@@ -170,25 +169,11 @@ func scriptsOf(all []cell) (scripts []testkit.Script) {
 	return scripts
 }
 
-// playDirect plays all cells over direct connections.
-func playDirect(t *testing.T, h *testkit.Host, all []cell) []testkit.Outcome {
+// judge holds what the peers of all cells saw through the program against what they saw without it, and what the program
+// says against both.
+func judge(t *testing.T, c *course, mode string, all []cell, direct, through []testkit.Outcome) {
 	t.Helper()
-	var lanes []testkit.Lane
-	for _, c := range all {
-		lanes = append(lanes, testkit.DirectLane(t, h, c.ipv6))
-	}
-	outcomes := testkit.RunAll(t, lanes, scriptsOf(all))
-	if t.Failed() {
-		t.FailNow()
-	}
-	return outcomes
-}
-
-// judge plays all cells through the program and compares.
-func judge(t *testing.T, c *course, mode string, all []cell, direct []testkit.Outcome) {
-	t.Helper()
-	began := time.Now()
-	through, passages := c.play()
+	passages := c.passages()
 	for i, cell := range all {
 		diffs := testkit.Differences(direct[i], through[i])
 		diffs = append(diffs, passages[i].doubts(cell.reason(through[i]), through[i])...)
@@ -200,7 +185,6 @@ func judge(t *testing.T, c *course, mode string, all []cell, direct []testkit.Ou
 		}
 	}
 	checkWay(t, c.program, mode)
-	t.Logf("%d cells in %v", len(all), time.Since(began))
 }
 
 // checkWay looks whether the program relayed in the way that it was told to.

@@ -55,6 +55,30 @@ func layCourse(t testing.TB, h *testkit.Host, scripts []testkit.Script, config .
 	return c
 }
 
+// connectDirect connects a pair for each script without the program.
+func connectDirect(t testing.TB, h *testkit.Host, scripts []testkit.Script) (pairs []*testkit.Pair) {
+	t.Helper()
+	for _, s := range scripts {
+		pair, err := testkit.DirectLane(t, h, s.IPv6).Connect(s)
+		if err != nil {
+			t.Fatalf("%v\n%v", s, err)
+		}
+		t.Cleanup(pair.Close)
+		pairs = append(pairs, pair)
+	}
+	return pairs
+}
+
+// playAll is testkit.PlayAll; a script that cannot be played ends the test.
+func playAll(t testing.TB, pairs []*testkit.Pair) []testkit.Outcome {
+	t.Helper()
+	outcomes := testkit.PlayAll(t, pairs)
+	if t.Failed() {
+		t.FailNow()
+	}
+	return outcomes
+}
+
 func laneName(i int) string { return fmt.Sprintf("lane%d", i) }
 
 // newLane finds the addresses of a lane: over the loopback device, or between the test's end of a host's cable and the host.
@@ -101,20 +125,16 @@ type passage struct {
 	cause   map[string]uint64
 }
 
-// play plays all scripts at once, waits until the program has ended and logged their sessions, and returns what the peers saw
-// and what the program says, by script.
-func (c *course) play() ([]testkit.Outcome, []passage) {
+// passages waits until the program has ended, counted and logged all sessions, and returns what it says, by script.
+func (c *course) passages() []passage {
 	c.t.Helper()
-	outcomes := testkit.PlayAll(c.t, c.pairs)
-	if c.t.Failed() {
-		c.t.FailNow()
-	}
 	var logged map[string]passage
-	c.await("a line in the access log for every session", func() bool {
-		logged = c.logLines()
-		return len(logged) == len(c.scripts)
+	var frontends []balancer.FrontendStatus
+	c.await("every session to be counted and logged", func() bool {
+		logged, frontends = c.logLines(), c.frontends()
+		return len(logged) == len(c.scripts) && !slices.ContainsFunc(frontends, func(f balancer.FrontendStatus) bool { return f.Active > 0 })
 	})
-	frontends, pools := c.frontends(), c.pools()
+	pools := c.pools()
 	passages := make([]passage, len(c.scripts))
 	for i := range passages {
 		name := laneName(i)
@@ -123,7 +143,7 @@ func (c *course) play() ([]testkit.Outcome, []passage) {
 		passages[i] = logged[name]
 		passages[i].counted, passages[i].cause = frontends[f], pools[p].Backends[0].Ended
 	}
-	return outcomes, passages
+	return passages
 }
 
 // logLines is what the access log holds, by frontend.
