@@ -32,6 +32,9 @@ func (p *prober) userTimeout() (string, error) {
 // inherit sets what frontends set on their listeners, and looks at a socket that was accepted.
 func (p *prober) inherit() (string, error) {
 	o := ListenOptions{KeepaliveIdle: 61, KeepaliveInterval: 11, KeepaliveProbes: 5, NotSentLowat: 100 << 10}
+	if _, err := p.userTimeout(); err == nil {
+		o.UserTimeoutMs = probeUserTimeoutMs
+	}
 	c, err := p.pair(o)
 	if err != nil {
 		return "", err
@@ -49,7 +52,7 @@ func (p *prober) inherit() (string, error) {
 	if len(lost) > 0 {
 		return "", errors.New("an accepted socket does not have " + strings.Join(lost, ", "))
 	}
-	return "TCP_NODELAY, keepalive, TCP_NOTSENT_LOWAT", nil
+	return "TCP_NODELAY, keepalive, TCP_USER_TIMEOUT, TCP_NOTSENT_LOWAT", nil
 }
 
 // twins are two listeners of one address.
@@ -258,9 +261,11 @@ func (p *prober) timeWait() (string, error) {
 }
 
 func getOption(fd, level, name int) (int, Errno) {
-	v, err := unix.GetsockoptInt(fd, level, name)
-	errno, _ := err.(Errno)
-	return v, errno
+	v := int32(0)
+	n := uint32(unsafe.Sizeof(v))
+	_, _, e := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), uintptr(level), uintptr(name),
+		uintptr(unsafe.Pointer(&v)), uintptr(unsafe.Pointer(&n)), 0)
+	return int(v), e
 }
 
 // tcpInfoLen is how long the kernel's struct tcp_info is.
