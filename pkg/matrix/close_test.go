@@ -11,7 +11,8 @@ import (
 // The close matrix: every way in which a connection ends, by either peer, before, during and after data.
 const (
 	byFIN       = "FIN"
-	byRST       = "RST"
+	byRST       = "RST" // when everything has been acknowledged: nothing may be lost
+	byCut       = "RST over unsent data"
 	byHalfClose = "half-close"
 	byUnread    = "close with unread data"
 	byVanishing = "vanishing"
@@ -96,6 +97,8 @@ func (c cell) quietSteps() (ends, other steps) {
 		ends = steps{testkit.Close()}
 	case byRST:
 		ends = steps{testkit.ResetFlushed()}
+	case byCut:
+		ends = steps{testkit.Reset()}
 	case byHalfClose:
 		ends = steps{testkit.HalfClose(), testkit.ReadToEnd(), testkit.Close()}
 		other = steps{testkit.ReadToEnd(), testkit.Send(1000), testkit.Close()}
@@ -108,7 +111,7 @@ func (c cell) quietSteps() (ends, other steps) {
 	return ends, other
 }
 
-// busySteps end a connection with much on its way: towards the other peer, and where an end by RST allows it, both ways.
+// busySteps end a connection with much on its way: towards the other peer, and where the end cuts it anyway, both ways.
 func (c cell) busySteps() (ends, other steps) {
 	ends = steps{testkit.Send(manyBytes)}
 	other = steps{testkit.StartReading(), testkit.Send(endless), testkit.ReadToEnd(), testkit.Close()}
@@ -116,7 +119,9 @@ func (c cell) busySteps() (ends, other steps) {
 	case byFIN:
 		return append(ends, testkit.Close()), steps{testkit.AwaitQueued(1), testkit.ReadToEnd(), testkit.Close()}
 	case byRST:
-		return append(steps{testkit.StartReading()}, append(ends, testkit.Reset())...), other
+		return append(ends, testkit.ResetFlushed()), steps{testkit.AwaitQueued(1), testkit.ReadToEnd(), testkit.Close()}
+	case byCut:
+		return steps{testkit.StartReading(), testkit.Send(manyBytes), testkit.Reset()}, other
 	case byHalfClose:
 		ends = steps{testkit.StartReading(), testkit.Send(manyBytes), testkit.HalfClose(), testkit.ReadToEnd(), testkit.Close()}
 		return ends, steps{testkit.StartReading(), testkit.Send(2 * manyBytes), testkit.ReadToEnd(), testkit.Send(manyBytes), testkit.Close()}
@@ -146,7 +151,7 @@ func (c cell) reason(o testkit.Outcome) string {
 // TestCloseMatrix is T5 without the silent ends: what the peers see through the program is what they see over a direct
 // connection, and the program counts each end as what it was.
 func TestCloseMatrix(t *testing.T) {
-	all := cells(byFIN, byRST, byHalfClose, byUnread)
+	all := cells(byFIN, byRST, byCut, byHalfClose, byUnread)
 	direct := playAll(t, connectDirect(t, nil, scriptsOf(all)))
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
