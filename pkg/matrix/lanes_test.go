@@ -18,6 +18,15 @@ import (
 // over to splicing in the middle of a stream.
 var modes = []string{"copy", "splice", "auto"}
 
+// inEveryMode runs a test in each mode until one fails: a script that hangs costs its whole bound.
+func inEveryMode(t *testing.T, test func(t *testing.T, mode string)) {
+	for _, mode := range modes {
+		if !t.Run(mode, func(t *testing.T) { test(t, mode) }) {
+			return
+		}
+	}
+}
+
 // course is a running program with a frontend, a pool and a lane for each script: what the program counts for a frontend is
 // what it made of that script.
 type course struct {
