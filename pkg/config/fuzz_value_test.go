@@ -116,7 +116,7 @@ func checkHost(t *testing.T, s string, a Address) {
 
 // FuzzUnits computes durations and sizes with numbers of any length.
 func FuzzUnits(f *testing.F) {
-	for _, s := range []string{"1h", "24h24m", "576h", "576h1ns", "0.1ms", "1µs", "-0s", "18446744073709551616B", "1024KiB", " 7 GiB", "00012B", "1e3B", "1_0B", "8589934591GiB"} {
+	for _, s := range []string{"1h", "24h24m", "576h", "576h1ns", "0.1ms", "1µs", "-0s", "18446744073709551616B", "1024KiB", " 7 GiB", "00012B", "1e3B", "1_0B", "8589934591GiB", "8589934592GiB", "17179869185GiB", "36028797018963969KiB"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
