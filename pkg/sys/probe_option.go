@@ -86,17 +86,18 @@ func (p *prober) info() (string, error) {
 		return "", err
 	}
 	defer c.close()
-	if err := c.fill(); err != nil {
-		return "", err
-	}
 	var empty []string
 	var errno Errno
 	if within(func() bool {
+		err = c.fill()
 		var i TCPInfo
 		i, errno = p.k.TCPInfo(c.client)
 		empty = i.empty()
-		return errno == 0 && len(empty) == 0
+		return err != nil || errno == 0 && len(empty) == 0
 	}) {
+		if err != nil {
+			return "", err
+		}
 		return fmt.Sprintf("%d bytes; rtt, cwnd, mss, bytes not sent", tcpInfoLen(c.client)), nil
 	}
 	if errno != 0 {

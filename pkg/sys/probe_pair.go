@@ -101,7 +101,7 @@ func (c *pair) expect(fd int, text string, flags int) error {
 	return nil
 }
 
-// fill sends from the client until its buffer is full, which is larger than the peer's window.
+// fill sends from the client until its buffer is full. What is in flight may make room again: then it is filled again.
 func (c *pair) fill() error {
 	block := make([]byte, 64<<10)
 	for range mostFilled / len(block) {

@@ -195,13 +195,14 @@ func (p *prober) unsent() (string, error) {
 		return "", err
 	}
 	defer c.close()
-	if err := c.fill(); err != nil {
-		return "", err
-	}
 	var n int
 	var errno Errno
-	if !within(func() bool { n, errno = p.k.Unsent(c.client); return n > 0 && errno == 0 }) {
+	if !within(func() bool {
+		err = c.fill()
+		n, errno = p.k.Unsent(c.client)
+		return err != nil || n > 0 && errno == 0
+	}) {
 		return "", unexpected("SIOCOUTQ of a full socket", n, errno)
 	}
-	return "", nil
+	return "", err
 }
