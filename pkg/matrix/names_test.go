@@ -161,7 +161,7 @@ func (p *program) places(n int) []string {
 		if err == nil {
 			err = json.Unmarshal(body, &e)
 		}
-		places[i] = e.Backend
+		places[i] = e.Address
 		return err
 	})
 	if n, first := failures(errs); n > 0 {
