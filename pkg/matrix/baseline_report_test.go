@@ -68,7 +68,7 @@ func compare(p *peer, scripts []testkit.Script, direct baseline) baseline {
 	b := baseline{name: p.name, version: p.version}
 	for i, s := range scripts {
 		var out played
-		if s.Name == urgentMidStream {
+		if s.Name == afterUrgentByte {
 			out, b.cpu = p.playMeasured(s)
 		} else {
 			out = p.play(s)
@@ -94,7 +94,7 @@ func table(scripts []testkit.Script, all []baseline, missing []string) string {
 		fmt.Fprintf(&b, "%s: not installed here.\n", name)
 	}
 	fmt.Fprintf(&b, "\n| through | %s: the backend got | processor time in a second of silence after it | %s: the client got | %s: the backend got | endings of %d that differ from a direct connection |\n|---|---|---|---|---|---|\n",
-		urgentMidStream, backendResets, clientResets, len(scripts))
+		afterUrgentByte, afterBackendReset, afterClientReset, len(scripts))
 	for _, one := range all {
 		urgent, backend, client := one.outcomes[0], one.outcomes[1], one.outcomes[2]
 		fmt.Fprintf(&b, "| %s | %s | %d ms | %s | %s | %d |\n", one.name, got(urgent.Client, urgent.Server), one.cpu.Milliseconds(),

@@ -9,9 +9,9 @@ import (
 
 // The scripts with a name of their own are where the usual proxies fail worst.
 const (
-	urgentMidStream = "an urgent byte from the client in the middle of its stream"
-	backendResets   = "the backend resets after data"
-	clientResets    = "the client resets after data"
+	afterUrgentByte   = "an urgent byte from the client in the middle of its stream"
+	afterBackendReset = "the backend resets after data"
+	afterClientReset  = "the client resets after data"
 )
 
 // someBytes is more than a proxy passes on before it splices; half of it is what the first half of a stream is.
@@ -19,7 +19,7 @@ const someBytes = 400_000
 
 // endings are ways in which connections end every day: half-closes, resets, unread data, urgent bytes. After the first
 // urgent byte the client is silent for a while before it closes.
-func endings(silence time.Duration) []testkit.Script {
+func endings(quiet time.Duration) []testkit.Script {
 	var (
 		send, sendHalf, answer = testkit.Send(someBytes), testkit.Send(someBytes / 2), testkit.Send(1000)
 		urgent, await          = testkit.Urgent(), testkit.AwaitUrgent()
@@ -29,9 +29,9 @@ func endings(silence time.Duration) []testkit.Script {
 		endless                = testkit.Send(endless)
 	)
 	all := []testkit.Script{
-		{Name: urgentMidStream, Client: steps{sendHalf, urgent, sendHalf, testkit.Pause(silence), stop}, Server: steps{toEnd, stop}},
-		{Name: backendResets, Client: steps{toEnd, stop}, Server: steps{send, rst}},
-		{Name: clientResets, Client: steps{send, rst}, Server: steps{toEnd, stop}},
+		{Name: afterUrgentByte, Client: steps{sendHalf, urgent, sendHalf, testkit.Pause(quiet), stop}, Server: steps{toEnd, stop}},
+		{Name: afterBackendReset, Client: steps{toEnd, stop}, Server: steps{send, rst}},
+		{Name: afterClientReset, Client: steps{send, rst}, Server: steps{toEnd, stop}},
 
 		{Name: "an urgent byte from the backend in the middle of its stream", Client: steps{toEnd, stop}, Server: steps{sendHalf, urgent, sendHalf, stop}},
 		{Name: "an urgent byte before anything else", Client: steps{urgent, send, stop}, Server: steps{toEnd, stop}},

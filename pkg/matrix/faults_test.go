@@ -170,7 +170,7 @@ func TestFaultsThatCannotBeTried(t *testing.T) {
 		{"the text is gone", func(f *fault) { f.Old = "busyWaitMs = 7" }, "occurs 0 times"},
 		{"the text is there twice", func(f *fault) { f.Old = "busyWaitMs" }, "times, want once"},
 		{"nothing changes", func(f *fault) { f.New = f.Old }, "the same"},
-		{"no such test", func(f *fault) { f.Test = "TestNone" }, "no test in ./pkg/matrix is called TestNone"},
+		{"no such test", func(f *fault) { f.Test = "TestNoSuch" }, "no test in ./pkg/matrix is called TestNoSuch"},
 		{"no such package", func(f *fault) { f.Package = "./pkg/none" }, "no test in ./pkg/none"},
 		{"no row", func(f *fault) { f.Row = "six" }, "says nothing"},
 	}
