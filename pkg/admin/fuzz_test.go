@@ -136,7 +136,7 @@ func checkReply(t *testing.T, kind doorKind, r *http.Request, w *httptest.Respon
 	case r.Header.Get("Origin") == "http://evil.example", r.Header.Get("Sec-Fetch-Site") == "cross-site" && path != "/":
 		t.Fatalf("%s is shown to another site's page", path)
 	}
-	if bytes.Contains(w.Body.Bytes(), []byte(`"starting"`)) {
+	if bytes.Contains(w.Body.Bytes(), []byte(`"code":"starting"`)) {
 		t.Fatal("the server does not say that it has started: nothing is tested")
 	}
 	if w.Code >= 400 && w.Code != http.StatusServiceUnavailable {
