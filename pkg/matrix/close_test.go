@@ -114,12 +114,13 @@ func (c cell) quietSteps() (ends, other steps) {
 // busySteps end a connection with much on its way: towards the other peer, and where the end cuts it anyway, both ways.
 func (c cell) busySteps() (ends, other steps) {
 	ends = steps{testkit.Send(manyBytes)}
+	slowly := steps{testkit.ReadSlowly(manyBytes, 64<<10, time.Millisecond), testkit.ReadToEnd(), testkit.Close()} // the program is full when the end comes
 	other = steps{testkit.StartReading(), testkit.Send(endless), testkit.ReadToEnd(), testkit.Close()}
 	switch c.how {
 	case byFIN:
-		return append(ends, testkit.Close()), steps{testkit.AwaitQueued(1), testkit.ReadToEnd(), testkit.Close()}
+		return append(ends, testkit.Close()), slowly
 	case byRST:
-		return append(ends, testkit.ResetFlushed()), steps{testkit.AwaitQueued(1), testkit.ReadToEnd(), testkit.Close()}
+		return append(ends, testkit.ResetFlushed()), slowly
 	case byCut:
 		return steps{testkit.StartReading(), testkit.Send(manyBytes), testkit.Reset()}, other
 	case byHalfClose:
