@@ -40,7 +40,7 @@ fuzz-smoke: ## every fuzz target for FUZZTIME (3s)
 	while IFS=: read -r file _ target; do \
 		found=1; \
 		echo "fuzz $$target in $$(dirname $$file) for $(FUZZTIME)"; \
-		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" </dev/null; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$(dirname $$file)" </dev/null; \
 	done < <(grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed 's/func //' | sort); \
 	[ $$found = 1 ] || { echo 'fuzz-smoke: found no fuzz target' >&2; exit 1; }
 
