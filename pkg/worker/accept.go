@@ -3,7 +3,6 @@ package worker
 import (
 	"github.com/longsplice/longsplice/pkg/backend"
 	"github.com/longsplice/longsplice/pkg/flow"
-	"github.com/longsplice/longsplice/pkg/relay"
 	"github.com/longsplice/longsplice/pkg/stats"
 	"github.com/longsplice/longsplice/pkg/sys"
 )
@@ -205,7 +204,7 @@ func (w *Worker) open(index uint32, fd int, peer sys.Addr, evicts bool) {
 	s.fd = [2]int32{int32(fd), -1}
 	s.peer, s.listener = peer, uint16(index)
 	s.beganMs, s.lastMs = w.nowMs, w.nowMs
-	s.half[toClient].Set(relay.Writable)
+	w.beginToClient(s)
 	w.sheet.Row(stats.Frontend, int(f.Number)).Add(stats.Accepted, 1)
 	if f.Timeouts.FirstByte > 0 {
 		w.fresh.add(&w.slots, slot)
