@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"math/big"
 	"net/netip"
 	"strings"
@@ -196,7 +197,8 @@ func FuzzFiles(f *testing.F) {
 			r.add("one", []byte(first))
 			r.add("two", []byte(second))
 			cfg, _, err := r.finish()
-			problems, _ := err.(Problems)
+			var problems Problems
+			errors.As(err, &problems)
 			if (cfg == nil) != (len(problems) > 0) {
 				t.Fatalf("%v and %v", cfg, err)
 			}
