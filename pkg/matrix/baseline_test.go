@@ -91,18 +91,16 @@ func laneFor(t *testing.T) testkit.Lane {
 }
 
 // TestPlainCopyFails proves the comparison able to fail: the proxy that Go programmers write turns resets into clean ends
-// and loses what follows an urgent byte.
+// and loses what follows an urgent byte. An end that comes before it has met that byte it does not even notice, so it
+// gets a moment; a stream without an end is no less of a difference.
 func TestPlainCopyFails(t *testing.T) {
 	p := startPeer(t, plainCopy, laneFor(t))
-	for _, s := range endings(0)[:3] {
-		direct, through := testkit.RunDirect(t, s), p.play(s)
-		if through.err != nil {
-			t.Errorf("%v\n%v", s, through.err)
-		}
-		if diffs := testkit.Differences(direct, through.Outcome); len(diffs) == 0 {
+	for _, s := range endings(200 * time.Millisecond)[:3] {
+		through := p.play(s)
+		diffs := testkit.Differences(testkit.RunDirect(t, s), through.Outcome)
+		t.Logf("%s: %s %v", s.Name, diffs, through.err)
+		if len(diffs) == 0 {
 			t.Errorf("%s: no difference to a direct connection", s.Name)
-		} else {
-			t.Logf("%s: %s", s.Name, diffs)
 		}
 	}
 }
