@@ -16,6 +16,7 @@ const (
 	byHalfClose = "half-close"
 	byUnread    = "close with unread data"
 	byVanishing = "vanishing"
+	byStalling  = "vanishing with bytes on their way to it"
 
 	beforeData = "before data"
 	duringData = "during data"
@@ -107,6 +108,9 @@ func (c cell) quietSteps() (ends, other steps) {
 		other = steps{testkit.Send(1000), testkit.ReadToEnd(), testkit.Close()}
 	case byVanishing:
 		ends = steps{testkit.Vanish()}
+	case byStalling:
+		ends = steps{testkit.Vanish(), testkit.Meet()}
+		other = steps{testkit.Meet(), testkit.Send(1000), testkit.ReadToEnd()}
 	}
 	return ends, other
 }
@@ -128,6 +132,8 @@ func (c cell) busySteps() (ends, other steps) {
 		return ends, steps{testkit.StartReading(), testkit.Send(2 * manyBytes), testkit.ReadToEnd(), testkit.Send(manyBytes), testkit.Close()}
 	case byUnread:
 		return append(ends, testkit.AwaitQueued(1), testkit.Close()), other
+	case byVanishing:
+		other = steps{testkit.ReadToEnd()}
 	}
 	return append(ends, testkit.Vanish()), other
 }
@@ -141,7 +147,7 @@ func (c cell) reason(o testkit.Outcome) string {
 	switch {
 	case other.End == testkit.EndFIN:
 		return c.side + "_fin"
-	case c.how != byVanishing:
+	case c.how != byVanishing && c.how != byStalling:
 		return c.side + "_reset"
 	case other.Sent > ends.Received:
 		return "stall_timeout"

@@ -23,7 +23,7 @@ user_timeout = "0s"`
 func TestVanishMatrix(t *testing.T) {
 	h := testkit.NewHost(t, "silent")
 	h.CanVanish()
-	all := cells(byVanishing)
+	all := cells(byVanishing, byStalling)
 	courses := make([]*course, len(modes))
 	for i, mode := range modes {
 		courses[i] = layCourse(t, h, scriptsOf(all), relayIn(mode), silence)
