@@ -47,15 +47,19 @@ func TestCollectorAndProfilesDisturbNobody(t *testing.T) {
 			all.chat(t, 20, 0) // options are set, rows and blocks are there
 			p.countAllocations(t, func() { all.chat(t, scaled(c.messages)/talkers, 0) }, scaled(c.messages))
 			quiet := all.chat(t, pacedMessages, pace)
-			silent := silentCallers(t, brief, 50)
 			stop := p.disturb()
+			silent, late := silentCallers(t, brief, 50), gather(t, front, 100)
+			late.chat(t, 1, 0)
 			all.chat(t, scaled(c.messages)/4/talkers, 0)
 			noisy := all.chat(t, pacedMessages, pace)
 			stop()
 			judgeLatency(t, quiet, noisy)
 			p.await("every silent session to end as idle", func() bool { return p.endReasons()["idle_timeout"] == uint64(len(silent)) })
-			if ended, refused := p.endReasons(), p.refused(); len(ended) != 1 || len(refused) > 0 || p.status().Sessions.Held != talkers {
+			if ended, refused := p.endReasons(), p.refused(); len(ended) != 1 || len(refused) > 0 || p.status().Sessions.Held != int64(len(all)+len(late)) {
 				t.Errorf("sessions ended %v and refused %v, want no others", ended, refused)
+			}
+			if n := p.metric("longsplice_connect_failures_total"); n > 0 {
+				t.Errorf("%v connects failed", n)
 			}
 		})
 	}
