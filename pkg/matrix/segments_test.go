@@ -53,7 +53,7 @@ func storm(t *testing.T, mode string, before []string, writes int) {
 	for _, mss := range []int{536, 1448, 9000} {
 		front, name := freeAddress(t, "127.0.0.1"), fmt.Sprint("mss", mss)
 		tr, backends := newTrafficOn(t, host, front, 1, sockets{mss: mss, receiveBuffer: 4 << 10, sendBuffer: 64 << 10})
-		config += frontend(name, front, name) + pool(name, backends)
+		config += frontend(name, front, name) + pool(name, backends, noChecks)
 		all = append(all, tr)
 	}
 	p := run(t, setup{config: config, host: host, before: before})
