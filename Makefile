@@ -8,6 +8,7 @@ FUZZTIME  ?= 3s
 SIM_SEEDS ?=
 SIM_FOR   ?= $(if $(SIM_SEEDS),,10m)
 SIM_FIRST ?= random
+SOAK_BYTES ?= $(if $(SOAK_FOR),,107e9)
 TESTFLAGS ?=
 
 # A clone without tags is named by its commit, a tree without git is "dev".
@@ -18,7 +19,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: run test check build race fuzz-smoke sim faults baselines bench bench-peers generate verify-generated fmt fmt-check vet ladder lint install clean help
+.PHONY: run test check build race fuzz-smoke sim soak faults baselines bench bench-peers generate verify-generated fmt fmt-check vet ladder lint install clean help
 
 run: build ## the demo: backends, clients and the real data path in one process
 	bin/longsplice demo
@@ -47,6 +48,10 @@ fuzz-smoke: ## every fuzz target for FUZZTIME (3s)
 sim: ## the simulation for SIM_FOR (10m), or SIM_SEEDS seeds, from SIM_FIRST (random) on
 	LONGSPLICE_SIM_FOR=$(SIM_FOR) LONGSPLICE_SIM_SEEDS=$(SIM_SEEDS) LONGSPLICE_SIM_FIRST=$(SIM_FIRST) \
 		$(GO) test ./pkg/worker -run '^TestSimulation$$' -count 1 -timeout 0 -v
+
+soak: ## traffic and faults until SOAK_FOR (1h) is over or SOAK_BYTES (107e9, if no SOAK_FOR) are relayed; SOAK_ONE: of one connection
+	SOAK_FOR='$(SOAK_FOR)' SOAK_BYTES='$(SOAK_BYTES)' SOAK_ONE='$(SOAK_ONE)' \
+		$(GO) test ./pkg/matrix -run '^TestSoak' -count 1 -timeout 0 -v
 
 faults: ## the wrong lines of pkg/matrix/testdata/faults (FAULTS=regexp over "row: what"): each makes its test fail
 	LONGSPLICE_FAULTS=1 FAULTS='$(FAULTS)' $(GO) test -v -count 1 -timeout 0 -run '^TestFaultsAreKilled$$' ./pkg/matrix

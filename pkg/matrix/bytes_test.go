@@ -86,11 +86,24 @@ func (a *tally) add(x *exchange, err error) {
 	}
 }
 
+// total is the bytes so far, failures the exchanges that failed.
+func (a *tally) total() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.bytes
+}
+
+func (a *tally) failures() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failed
+}
+
 func (a *tally) String() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	took := time.Since(a.began)
-	return fmt.Sprintf("%d sessions, %.2f GB in %.1f s (%.0f MB/s), longest wait for bytes under way %v", a.sessions,
+	return fmt.Sprintf("%d sessions, %d failed, %.2f GB in %.1f s (%.0f MB/s), longest wait for bytes under way %v", a.sessions, a.failed,
 		float64(a.bytes)/1e9, took.Seconds(), float64(a.bytes)/1e6/took.Seconds(), a.longest.Round(time.Millisecond))
 }
 

@@ -102,11 +102,7 @@ func (tr *traffic) churn(atOnce, n int) *churn {
 }
 
 // lost tells whether so many have failed that the rest would say nothing new.
-func (c *churn) lost() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.failed > 100
-}
+func (c *churn) lost() bool { return c.failures() > 100 }
 
 // over tells whether all of them have ended.
 func (c *churn) over() bool {

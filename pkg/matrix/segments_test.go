@@ -23,14 +23,20 @@ func TestSmallSegments(t *testing.T) {
 		t.Run(mode, func(t *testing.T) { storm(t, mode, nil, scaled(6_000)) })
 	}
 	t.Run("splice", func(t *testing.T) {
-		trace := filepath.Join(t.TempDir(), "trace")
-		storm(t, "splice", straceSplices(t, trace), scaled(6_000))
-		full, all := fullPipes(t, trace)
-		t.Logf("%d times a pipe held bytes and its sink took none, of %d calls of splice", full, all)
+		full := stormTraced(t, scaled(6_000))
 		if want := scaled(500); full < want {
 			t.Errorf("a pipe held bytes and its sink took none %d times, want %d: this is a breeze", full, want)
 		}
 	})
+}
+
+// stormTraced is the storm by splice, and how often a pipe held bytes and its sink took none.
+func stormTraced(t *testing.T, writes int) (full int) {
+	trace := filepath.Join(t.TempDir(), "trace")
+	storm(t, "splice", straceSplices(t, trace), writes)
+	full, all := fullPipes(t, trace)
+	t.Logf("%d times a pipe held bytes and its sink took none, of %d calls of splice", full, all)
+	return full
 }
 
 // stormPipe is the size of a pipe in the storm: what a splice into one asks for.
