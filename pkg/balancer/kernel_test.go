@@ -167,6 +167,19 @@ func TestWithoutReusePortWorkersShareAListener(t *testing.T) {
 	}
 }
 
+// Options that sockets do not take over from their listener are set on each of them; else that would cost calls for nothing.
+func TestWithoutInheritanceClientsGetTheirOptions(t *testing.T) {
+	testkit.LeakCheck(t)
+	for _, lacks := range [][]string{nil, {sys.FeatureInherit}} {
+		port, e := freePort(t), echoBackend(t)
+		b, _ := startOn(t, frontendTo(port, e.Addr(), "auto"), lacks...)
+		if got := b.workerConfig(0, 0).ClientOptions; got != (lacks != nil) {
+			t.Errorf("without %q: workers set them: %t", lacks, got)
+		}
+		echoed(t, port, 100)
+	}
+}
+
 // What could not be tried counts as there, and is said.
 func TestAnUntriedFeatureIsSaid(t *testing.T) {
 	testkit.LeakCheck(t)
