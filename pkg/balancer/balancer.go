@@ -258,7 +258,7 @@ func (b *Balancer) workerConfig(i int, idBase uint64) worker.Config {
 	c := worker.Config{
 		ID: i, Kernel: sys.Real{}, Limits: b.held, Pipes: b.pipes, PipeBytes: int(pipeBytes(b.cfg)),
 		BufferBytes: int(b.cfg.Relay.BufferBytes), MaxBlocks: int(b.limits.blocks) / b.workerCount,
-		Mode:       b.relayMode(), ClientOptions: !b.has(sys.FeatureInherit),
+		Mode: b.relayMode(), ClientOptions: !b.has(sys.FeatureInherit),
 		CheckPipes: os.Getenv("LONGSPLICE_DEBUG") != "",
 		LogStart:   b.cfg.Process.AccessLogStart,
 		WallMs:     func() int64 { return time.Now().UnixMilli() },
