@@ -8,15 +8,13 @@ import (
 	"github.com/longsplice/longsplice/pkg/testkit"
 )
 
-// silence is the configuration that notices a silent peer within seconds. Without the last line keepalive would wait for
-// TCP_USER_TIMEOUT, 33 s: where that is set, the kernel does not count probes (tcp_keepalive_timer, net/ipv4/tcp_timer.c).
+// silence is the configuration that notices a silent peer within seconds. TCP_USER_TIMEOUT is what it is by default, 33 s here.
 const silence = `
 [timeouts]
 keepalive = "2s"
 keepalive_interval = "1s"
 keepalive_probes = 1
-stall = "3s"
-user_timeout = "0s"`
+stall = "3s"`
 
 // TestVanishMatrix is T5's silent ends: a peer's cable is cut. Who is left must see a cut stream, not a silent or a complete
 // one; the program says whether bytes were waiting (stall_timeout) or keepalive alone noticed it (client_gone, backend_gone).

@@ -213,8 +213,11 @@ func (k *Kernel) LocalAddr(fd int) (sys.Addr, sys.Errno) {
 	return sys.Addr{}, sys.EINVAL
 }
 
-// TCPInfo implements sys.Kernel; all zero.
+// TCPInfo implements sys.Kernel; all zero but the probes that the driver has set.
 func (k *Kernel) TCPInfo(fd int) (sys.TCPInfo, sys.Errno) {
-	_, errno := k.socket(fd, "TCP_INFO")
-	return sys.TCPInfo{}, errno
+	s, errno := k.socket(fd, "TCP_INFO")
+	if errno != 0 {
+		return sys.TCPInfo{}, errno
+	}
+	return sys.TCPInfo{Probes: s.probes}, 0
 }

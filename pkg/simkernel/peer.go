@@ -140,6 +140,9 @@ func (p *Peer) Vanish(errno sys.Errno) {
 	}
 }
 
+// Ignore leaves n probes of the worker's keepalive unanswered. The kernel does not give up: TCP_USER_TIMEOUT is long.
+func (p *Peer) Ignore(n uint8) { p.c.worker.probes = n }
+
 func (p *Peer) close(name string, reset bool) {
 	if p.Closed {
 		return

@@ -30,7 +30,8 @@ type socket struct {
 	err      sys.Errno
 	noSpace  bool // SOCK_NOSPACE: somebody waits for room
 	orphan   bool // its owner closed it
-	stale    int  // SIOCOUTQ of a reset socket: write_seq and snd_una stay as they were
+	probes   uint8
+	stale    int // SIOCOUTQ of a reset socket: write_seq and snd_una stay as they were
 	local    sys.Addr
 }
 

@@ -64,9 +64,10 @@ type Pipe struct {
 	Size int
 }
 
-// TCPInfo is the part of struct tcp_info that listings show. Times in microseconds, sizes in bytes.
+// TCPInfo is the part of struct tcp_info that listings and timers look at. Times in microseconds, sizes in bytes.
 type TCPInfo struct {
 	State       uint8
+	Probes      uint8 // out and unanswered, of keepalive or a closed window
 	RTTUs       uint32
 	RTTVarUs    uint32
 	Cwnd        uint32

@@ -241,7 +241,7 @@ func (Real) TCPInfo(fd int) (TCPInfo, Errno) {
 		return TCPInfo{}, e
 	}
 	return TCPInfo{
-		State: ti.State, RTTUs: ti.Rtt, RTTVarUs: ti.Rttvar, Cwnd: ti.Snd_cwnd, MSS: ti.Snd_mss,
+		State: ti.State, Probes: ti.Probes, RTTUs: ti.Rtt, RTTVarUs: ti.Rttvar, Cwnd: ti.Snd_cwnd, MSS: ti.Snd_mss,
 		Retransmits: ti.Total_retrans, Unacked: ti.Unacked, NotSent: ti.Notsent_bytes,
 	}, 0
 }

@@ -67,7 +67,12 @@ func (w *Worker) tick(slot uint32, s *session) {
 		w.cut(slot, s, stats.StallTimeout)
 		return
 	}
-	if next != never {
+	side, look := w.unanswered(s)
+	if side >= 0 {
+		w.sideFailed(slot, s, side, sys.ETIMEDOUT)
+		return
+	}
+	if next = min(next, look); next != never {
 		w.wheel.Arm(slot, max(next, w.nowMs+1))
 	}
 }
