@@ -101,15 +101,12 @@ func (p *program) wantCut(c crowd, reasons map[string]uint64) {
 	p.wantEnds(reasons)
 }
 
-// quietMachine says whether times may be asserted.
-func quietMachine() bool { return os.Getenv("LONGSPLICE_QUIET") == "1" }
-
 // logTurns prints how long the turns of the loops took. None may be longer than 5 ms, on a machine that does nothing else.
 func (p *program) logTurns() {
 	p.t.Helper()
 	for _, w := range p.workers() {
 		p.t.Logf("worker %d: turns of at most %s", w.ID, describe(w.Turns))
-		if n := longerThan(w.Turns, 5e-3); quietMachine() && n > 0 {
+		if n := longerThan(w.Turns, 5e-3); quiet() && n > 0 {
 			p.t.Errorf("worker %d: %d turns were longer than 5 ms", w.ID, n)
 		}
 	}
