@@ -3,7 +3,6 @@ package matrix
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"

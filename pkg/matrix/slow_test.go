@@ -3,7 +3,6 @@ package matrix
 import (
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
