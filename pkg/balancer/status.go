@@ -39,12 +39,11 @@ func (b *Balancer) openFDs(held int64) int64 {
 	return sessionFDs*held + pipeFDs*b.pipes.Open.Load()
 }
 
+// pipeStatus takes what workers share as the number of pipes: what each has published is of another moment.
 func (b *Balancer) pipeStatus() Pipes {
-	sum := b.sum()
-	return Pipes{
-		Used: int64(sum.Value(stats.Own, 0, stats.PipesOut)), Idle: int64(sum.Value(stats.Own, 0, stats.PipesIdle)),
-		Limit: b.limits.pipes, Degraded: b.pipes.Degraded.Load(),
-	}
+	open := min(b.pipes.Open.Load(), b.limits.pipes) // above it for the moment in which one is refused
+	idle := min(int64(b.sum().Value(stats.Own, 0, stats.PipesIdle)), open)
+	return Pipes{Used: open - idle, Idle: idle, Limit: b.limits.pipes, Degraded: b.pipes.Degraded.Load()}
 }
 
 // Frontends is every frontend, in the order of the configuration.

@@ -45,9 +45,20 @@ func TestPipesStayPure(t *testing.T) {
 // small is buffers that a burst fills, so that the rest of it waits inside the program.
 var small = sockets{mss: 1448, receiveBuffer: 8 << 10, sendBuffer: 64 << 10}
 
-// openPipes counts the pipes whose two ends the process has, by what the kernel says of its descriptors. The first three
-// are not its own.
+// openPipes counts the pipes that the process has for sure at one moment: those whose two ends two looks have found, one
+// after the other. A look takes its time, and pipes come and go meanwhile.
 func openPipes(p *program) (n int) {
+	first, second := pipesSeen(p), pipesSeen(p)
+	for pipe, ends := range first {
+		if ends == 2 && second[pipe] == 2 {
+			n++
+		}
+	}
+	return n
+}
+
+// pipesSeen is how many ends of each pipe the kernel finds among the process's descriptors. The first three are not its own.
+func pipesSeen(p *program) map[string]int {
 	ends := map[string]int{}
 	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.pid()))
 	for _, link := range links {
@@ -55,12 +66,10 @@ func openPipes(p *program) (n int) {
 			continue
 		}
 		if to, err := os.Readlink(link); err == nil && strings.HasPrefix(to, "pipe:") {
-			if ends[to]++; ends[to] == 2 {
-				n++
-			}
+			ends[to]++
 		}
 	}
-	return n
+	return ends
 }
 
 // churn is many short sessions, so and so many at a time.

@@ -39,7 +39,6 @@ const (
 	StaleEvents
 	BusyNs
 	PipesIdle
-	PipesOut
 	BlocksOut
 	PausedNs // accepting paused for want of room (sessions_limit)
 	PausedNoFDsNs

@@ -22,6 +22,7 @@ func LeakCheck(t testing.TB) {
 	t.Cleanup(func() {
 		var left []string
 		for deadline := time.Now().Add(leakGrace); ; time.Sleep(5 * time.Millisecond) {
+			runtime.GC() // package net keeps the pipes of io.Copy until then
 			left = append(newFDs(fds, openFDs(t)), newGoroutines(goroutines, goroutineStacks())...)
 			if len(left) == 0 || time.Now().After(deadline) {
 				break

@@ -161,7 +161,6 @@ func (w *Worker) publish() {
 	w.own.Put(stats.CopiedBytes, w.mover.Copied)
 	w.own.Put(stats.SplicedBytes, w.mover.Spliced)
 	w.own.Put(stats.PipesIdle, uint64(w.mover.Pipes.Idle()))
-	w.own.Put(stats.PipesOut, uint64(w.mover.Pipes.Out()))
 	w.own.Put(stats.BlocksOut, uint64(w.mover.Blocks.Out()))
 	w.own.Put(stats.LiveSessions, uint64(w.slots.live-len(w.dead))) // what ended is counted already
 	w.own.Put(stats.ListenersPaused, uint64(w.paused))
