@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/longsplice/longsplice/pkg/admin"
 	"github.com/longsplice/longsplice/pkg/balancer"
 	"github.com/longsplice/longsplice/pkg/demo"
 )
@@ -43,7 +44,7 @@ func demoCommand(env *environment) *cli.Command {
 
 // startDemoAdmin serves the admin API of the demo's balancer; url is the status page's.
 func startDemoAdmin(b *balancer.Balancer) (stop func(), url string, err error) {
-	a, err := startAdmin(b, func(error) {})
+	a, err := admin.Start(b, admin.Options{Process: b.Config().Process})
 	if err != nil {
 		return nil, "", err
 	}

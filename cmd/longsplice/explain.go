@@ -44,7 +44,7 @@ func printExplanation(env *environment, e balancer.Explanation) {
 	case e.Backend != "":
 		verdict = fmt.Sprintf("backend %s (%s)", e.Backend, e.Address)
 	}
-	fmt.Fprintf(env.stdout, "%s -> frontend %s (%s) -> pool %s -> %s\n", e.Client, e.Frontend, e.Listen, e.Pool, verdict)
+	fmt.Fprintf(env.stdout, "%s -> frontend %s (%s) -> pool %s -> %s\n", e.Client, e.Frontend, or(e.Listen, "no listener"), e.Pool, verdict)
 	if e.Hash != "" {
 		fmt.Fprintf(env.stdout, "%s; hash of %s: %s\n", e.Algorithm, e.HashOf, e.Hash)
 	}

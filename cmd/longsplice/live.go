@@ -72,7 +72,7 @@ func (l *look) process() {
 		}
 	}
 	if !p.HTTP.IsZero() {
-		if err := sys.ProbeBind(p.HTTP.AddrPort, false); err != nil && !(l.running && errors.Is(err, sys.EADDRINUSE)) {
+		if err := sys.ProbeBind(p.HTTP.AddrPort, sys.ListenOptions{}); err != nil && !(l.running && errors.Is(err, sys.EADDRINUSE)) {
 			l.lackBind("process.http", p.HTTP, err)
 		}
 	}
@@ -120,7 +120,7 @@ func (l *look) frontend(f *config.Frontend) {
 			l.folderOf(key+".listen", a.Path)
 			continue
 		}
-		err := sys.ProbeBind(a.AddrPort, f.Freebind)
+		err := sys.ProbeBind(a.AddrPort, sys.ListenOptions{FreeBind: f.Freebind, Interface: f.Interface})
 		if err != nil && !(errors.Is(err, sys.EADDRINUSE) && slices.Contains(l.served, a.String())) {
 			l.lackBind(key+".listen", a, err)
 		}

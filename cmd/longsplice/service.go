@@ -20,9 +20,9 @@ type service struct {
 	cfg *config.Config
 	log *eventLog
 
-	balancer *balancer.Balancer                        // nil until it has started
-	admin    interface{ Close(context.Context) error } // nil like it
-	stopped  chan struct{}                             // closed when the balancer has stopped; nil until it is told to
+	balancer *balancer.Balancer // nil until it has started
+	doors    *doors             // the balancer opens and closes them
+	stopped  chan struct{} // closed when the balancer has stopped; nil until it is told to
 }
 
 // startResult is what balancer.Start returned.
@@ -31,12 +31,9 @@ type startResult struct {
 	err      error
 }
 
-// adminCloseAtMost bounds how long requests that are being answered may hold up the end.
-const adminCloseAtMost = 2 * time.Second
-
 // newService opens the log, so that run can speak from its first line on.
 func newService(env *environment, cfg *config.Config) *service {
-	return &service{env: env, cfg: cfg, log: openLog(env, cfg.Process)}
+	return &service{env: env, cfg: cfg, log: openLog(env, cfg.Process), doors: &doors{process: cfg.Process}}
 }
 
 // run serves until a signal ends it (nil) or it cannot start.
@@ -66,7 +63,6 @@ func (s *service) run() error {
 		case sig := <-others:
 			s.obey(sig)
 		case <-s.stopped:
-			s.closeAdmin()
 			return nil
 		}
 	}
@@ -82,9 +78,7 @@ func (s *service) begin(ctx context.Context, r startResult) (over bool, err erro
 	case r.err != nil:
 		return true, r.err
 	}
-	if err := s.serving(r.balancer); err != nil {
-		return true, err
-	}
+	s.serving(r.balancer)
 	if told {
 		s.stop()
 	}
@@ -96,26 +90,18 @@ func (s *service) start(ctx context.Context) <-chan startResult {
 	started := make(chan startResult, 1)
 	stdout, _ := s.env.stdout.(*os.File)
 	go func() {
-		b, err := balancer.Start(ctx, balancer.Options{Config: s.cfg, Build: build(), OnEvent: s.log.write, Stdout: stdout})
+		b, err := balancer.Start(ctx, balancer.Options{Config: s.cfg, Build: build(), OnEvent: s.log.write, Stdout: stdout, Doors: s.doors})
 		started <- startResult{b, err}
 	}()
 	return started
 }
 
-// serving opens the admin API over a balancer that has started, and says so to whoever started us.
-func (s *service) serving(b *balancer.Balancer) error {
-	a, err := startAdmin(b, func(err error) {
-		b.Emit(balancer.Event{Name: "degraded", Level: "warn", Subject: "admin", Message: err.Error()})
-	})
-	if err != nil {
-		b.StopNow()
-		b.Shutdown(context.Background())
-		return err
-	}
-	s.balancer, s.admin = b, a
+// serving shows a balancer that has started at the admin API, and says so to whoever started us.
+func (s *service) serving(b *balancer.Balancer) {
+	s.doors.server.Serve(b)
+	s.balancer = b
 	s.note("ready", "", "admin socket: "+or(s.cfg.Process.Admin, "off")+", http: "+or(s.cfg.Process.HTTP.String(), "off"))
 	s.notify("READY=1")
-	return nil
 }
 
 // stop drains and stops; called again, it stops at once.
@@ -131,18 +117,6 @@ func (s *service) stop() {
 			defer close(s.stopped)
 			s.balancer.Shutdown(context.Background())
 		}()
-	}
-}
-
-// closeAdmin comes after the balancer has stopped: until then /readyz has to say that it is draining.
-func (s *service) closeAdmin() {
-	if s.admin == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), adminCloseAtMost)
-	defer cancel()
-	if err := s.admin.Close(ctx); err != nil {
-		s.emit("degraded", "warn", err.Error())
 	}
 }
 

@@ -52,7 +52,7 @@ func askStatus(ctx context.Context, cl *client) (r statusReport, err error) {
 	return r, cl.get(ctx, "/v1/pools", nil, &r)
 }
 
-// print writes the process, then a table of frontends and one of backends.
+// print writes the process, then tables of frontends, of backends and of what the kernel can do.
 func (r *statusReport) print(env *environment) {
 	r.printProcess(env)
 	t := newTable(env, "FRONTEND", "LISTEN", "POOL", "ACTIVE", "ACCEPTED", "REFUSED", "TO BACKEND", "TO CLIENT")
@@ -73,6 +73,8 @@ func (r *statusReport) print(env *environment) {
 	}
 	fmt.Fprintln(env.stdout)
 	t.print()
+	fmt.Fprintf(env.stdout, "\nLinux %s, as tried at the start:\n", r.Kernel)
+	printFeatures(env, r.Features)
 }
 
 // printProcess says first how many sessions are held, of how many, and what binds first.

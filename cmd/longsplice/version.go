@@ -43,25 +43,34 @@ func versionCommand(env *environment) *cli.Command {
 }
 
 func newVersionReport() versionReport {
-	r := versionReport{
+	return versionReport{
 		Version: version, Commit: commit, Go: runtime.Version(),
-		Platform: runtime.GOOS + "/" + runtime.GOARCH, Kernel: sys.Release(),
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, Kernel: sys.Release(), Features: balancer.FeaturesOf(sys.Probe(usualPipe)),
 	}
-	for _, f := range sys.Probe() {
-		r.Features = append(r.Features, balancer.Feature(f))
-	}
-	return r
 }
+
+// usualPipe is relay.pipe_bytes unless it is configured.
+const usualPipe = 1 << 20
 
 func (r versionReport) print(env *environment) {
 	fmt.Fprintf(env.stdout, "longsplice %s (commit %s, %s, %s)\nLinux %s\n", r.Version, r.Commit, r.Go, r.Platform, r.Kernel)
-	for _, f := range r.Features {
-		if f.Present {
-			fmt.Fprintf(env.stdout, "  yes  %s\n", f.Name)
-		} else {
-			fmt.Fprintf(env.stdout, "  no   %s: %s\n", f.Name, f.Fallback)
+	printFeatures(env, r.Features)
+}
+
+// printFeatures writes what the self-test found, and for what is missing what is done instead.
+func printFeatures(env *environment, all []balancer.Feature) {
+	t := newTable(env, "FEATURE", "HERE", "LINUX", "FOUND")
+	for _, f := range all {
+		here, found := "yes", or(f.Value, "-")
+		switch {
+		case !f.Tried:
+			here = "?"
+		case !f.Present:
+			here, found = "no", found+"; instead: "+f.Fallback
 		}
+		t.add(f.Name, here, f.Since, found)
 	}
+	t.print()
 }
 
 // jsonFlag goes with every command that prints.

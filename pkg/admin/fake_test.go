@@ -37,7 +37,7 @@ func newFake(n int) *fake {
 				{Resource: "memory", Sessions: 1200000, Why: "11264 MiB, 9 KiB a session in the kernel"},
 			},
 			FDs: balancer.Gauge{Held: 24822, Limit: 1000000}, Pipes: balancer.Pipes{Used: 12, Idle: 40, Limit: 4096, Degraded: 3},
-			Kernel: "6.18.0", Features: []balancer.Feature{{Name: "splice", Present: true}, {Name: "tcp_migrate_req", Fallback: "the queue of a closed listener is lost"}},
+			Kernel: "6.18.0", Features: []balancer.Feature{{Name: "splice", Present: true, Tried: true, Value: "socket to pipe to socket", Since: "2.6.17"}, {Name: "tcp_migrate_req", Tried: true, Since: "5.14", Fallback: "the queue of a closed listener is lost"}},
 		},
 		host:    balancer.HostStatus{ConntrackEntries: -1, ConntrackLimit: -1, TCPMemoryBytes: 190 << 20, TimeWaitSockets: 811},
 		emitted: make(chan balancer.Event, 16),

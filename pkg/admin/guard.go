@@ -27,11 +27,15 @@ func (s *Server) enter(d *door) http.Handler {
 			p.write(w)
 			return
 		}
-		if _, pattern := mux.Handler(r); pattern == "" {
+		_, pattern := mux.Handler(r)
+		switch {
+		case pattern == "":
 			(&problem{http.StatusNotFound, "not_found", "there is no " + r.URL.Path, nil}).write(w)
-			return
+		case pattern != alivePath && !s.started.Load():
+			(&problem{http.StatusServiceUnavailable, "starting", "longsplice is starting", nil}).write(w)
+		default:
+			mux.ServeHTTP(w, r)
 		}
-		mux.ServeHTTP(w, r)
 	})
 }
 

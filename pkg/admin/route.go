@@ -28,9 +28,12 @@ func later(method, path string) route {
 	return route{path, roleAdmin, map[string]endpoint{method: notSupportedYet}}
 }
 
+// alivePath is answered also while the process starts.
+const alivePath = "/healthz"
+
 // table is every endpoint. A path in it is known at every door; who may use it there is for door.refusal to say.
 var table = []route{
-	get("/healthz", roleMetrics, (*Server).alive),
+	get(alivePath, roleMetrics, (*Server).alive),
 	get("/readyz", roleMetrics, (*Server).ready),
 	get("/metrics", roleMetrics, (*Server).scrape),
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/longsplice/longsplice/pkg/config"
@@ -38,10 +39,12 @@ type Options struct {
 
 // Server serves the admin API until Close.
 type Server struct {
-	view    View
 	onError func(error)
 	token   []byte // empty: none configured
 	names   map[string]bool
+
+	started atomic.Bool // what follows is there
+	view    View
 	live    *live
 	metrics http.Handler
 
@@ -51,10 +54,21 @@ type Server struct {
 	wg     sync.WaitGroup
 }
 
-// Start opens the configured doors and serves them: none, one or both of the unix socket and the TCP address. Errors name
-// the address; one that is in use wraps syscall.EADDRINUSE, a socket that another process serves *balancer.ServedError.
+// Start opens the doors and serves v at once.
 func Start(v View, o Options) (*Server, error) {
-	s := &Server{view: v, onError: o.OnError, names: hostNames(o)}
+	s, err := Open(o)
+	if err != nil {
+		return nil, err
+	}
+	s.Serve(v)
+	return s, nil
+}
+
+// Open opens the configured doors: none, one or both of the unix socket and the TCP address. Until Serve they answer that
+// the process is alive, and to all else 503 starting. Errors name the address; one that is in use wraps
+// syscall.EADDRINUSE, a socket that another process serves *balancer.ServedError.
+func Open(o Options) (*Server, error) {
+	s := &Server{onError: o.OnError, names: hostNames(o)}
 	if s.onError == nil {
 		s.onError = func(error) {}
 	}
@@ -62,8 +76,6 @@ func Start(v View, o Options) (*Server, error) {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.live = newLive(v)
-	s.metrics = newMetricsHandler(v)
 	if err := s.open(o.Process); err != nil {
 		s.cancel()
 		for _, d := range s.doors {
@@ -77,8 +89,14 @@ func Start(v View, o Options) (*Server, error) {
 		}
 		s.wg.Go(func() { s.serve(d) })
 	}
-	s.wg.Go(func() { s.live.run(s.ctx) })
 	return s, nil
+}
+
+// Serve gives the server what it is to show, once.
+func (s *Server) Serve(v View) {
+	s.view, s.live, s.metrics = v, newLive(v), newMetricsHandler(v)
+	s.wg.Go(func() { s.live.run(s.ctx) })
+	s.started.Store(true)
 }
 
 // open opens the sockets; what was opened before an error is in s.doors.

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/longsplice/longsplice/pkg/flow"
+	"github.com/longsplice/longsplice/pkg/sys"
 )
 
 // Snapshot is one generation of the configuration as workers use it.
@@ -51,6 +52,23 @@ type FrontendLive struct {
 	Clients *flow.ClientTable // nil without max_sessions_per_client
 	Rate    *flow.Rate        // nil without accept_rate
 	_       [40]byte
+}
+
+// protoTCP is the protocol of every flow key (RFC 9293).
+const protoTCP = 6
+
+// Hash is what the pool's table is asked with for a session of client at a listener. A unix socket (the zero listen) has
+// no addresses: the session's id stands in.
+func (f *Frontend) Hash(h *flow.Hasher, client, listen sys.Addr, id uint64) uint64 {
+	switch {
+	case listen == sys.Addr{}:
+		return h.Counter(id)
+	case f.Pool.Hash == HashClient:
+		return h.Client(client.IP)
+	case f.Pool.Hash == HashClientPrefix:
+		return h.Client(flow.Prefix(client.IP, f.Prefix4, f.Prefix6))
+	}
+	return h.Tuple(&flow.Key{ClientIP: client.IP, ClientPort: client.Port, ListenIP: listen.IP, ListenPort: listen.Port, Proto: protoTCP})
 }
 
 // Admits tells whether the lists let a client address in; deny wins.

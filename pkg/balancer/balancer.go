@@ -37,7 +37,19 @@ type Options struct {
 	OnEvent func(Event) // called for every event, one at a time; must not block for long
 	Stdout  *os.File    // for access_log = "stdout"; nil: os.Stdout
 
+	// Doors, if not nil, are what others reach this process by, beside the listeners.
+	Doors Doors
+
 	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error) // instead of the host's resolver; nil: that
+	probe  func(pipeBytes int) []sys.Feature                                     // instead of sys.Probe; nil: that
+}
+
+// Doors are opened once it is sure that no other process has our admin socket, and before the first listener: nobody is
+// let in by a process that cannot start. They are closed, if they were opened, when nothing is served any more and the
+// last event was told, before another process may take our place.
+type Doors interface {
+	Open(tell func(Event)) error // tell may be called until Close has returned
+	Close()
 }
 
 // Errors of queries.
@@ -62,6 +74,7 @@ type Balancer struct {
 	listeners []openListener
 	listening sync.RWMutex // guards the listeners' descriptors
 	lockFD    int
+	doorsOpen bool
 	workers   []*worker.Worker
 	ended     sync.WaitGroup // workers
 	held      *worker.Limits
@@ -103,11 +116,12 @@ func Start(ctx context.Context, o Options) (*Balancer, error) {
 		return nil, ps
 	}
 	b := newBalancer(o)
-	steps := []func(context.Context) error{b.prepare, b.resolveNames, b.listen, b.startWorkers, b.startBeside}
+	steps := []func(context.Context) error{b.prepare, b.resolveNames, b.openDoors, b.listen, b.startWorkers, b.startBeside}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			b.StopNow()
 			b.release()
+			b.leave()
 			return nil, explainShortage(err)
 		}
 	}
@@ -166,7 +180,7 @@ func (b *Balancer) prepare(context.Context) error {
 	if err := sys.GrowFDTable(b.limits.fdTableSize); err != nil {
 		return err
 	}
-	b.features = sys.Probe()
+	b.selfTest()
 	b.ephemeralFrom, b.ephemeralTo = sys.EphemeralPorts()
 	b.held = &worker.Limits{Max: b.limits.sessions}
 	b.pipes = &relay.PipeBudget{Limit: b.limits.pipes}
@@ -202,6 +216,17 @@ func (b *Balancer) listen(context.Context) error {
 	return b.apply()
 }
 
+func (b *Balancer) openDoors(context.Context) error {
+	if b.Doors == nil {
+		return nil
+	}
+	if err := b.Doors.Open(b.Emit); err != nil {
+		return err
+	}
+	b.doorsOpen = true
+	return nil
+}
+
 // startWorkers makes the workers and lets each run at once, so that it frees what it holds when a later one cannot be
 // made. They do not listen yet.
 func (b *Balancer) startWorkers(context.Context) error {
@@ -233,7 +258,7 @@ func (b *Balancer) workerConfig(i int, idBase uint64) worker.Config {
 	c := worker.Config{
 		ID: i, Kernel: sys.Real{}, Limits: b.held, Pipes: b.pipes, PipeBytes: int(pipeBytes(b.cfg)),
 		BufferBytes: int(b.cfg.Relay.BufferBytes), MaxBlocks: int(b.limits.blocks) / b.workerCount,
-		Mode:       map[string]relay.Mode{config.RelayAuto: relay.Auto, config.RelayCopy: relay.Copy, config.RelaySplice: relay.Splice}[b.cfg.Relay.Mode],
+		Mode:       b.relayMode(),
 		CheckPipes: os.Getenv("LONGSPLICE_DEBUG") != "",
 		LogStart:   b.cfg.Process.AccessLogStart,
 		WallMs:     func() int64 { return time.Now().UnixMilli() },

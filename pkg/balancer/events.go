@@ -66,6 +66,14 @@ func (h *hub) emit(e Event) {
 	}
 }
 
+// note writes to the log alone: what nobody is to be told of, and who looks for it finds.
+func (h *hub) note(e Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e.Time = h.now()
+	h.log(e)
+}
+
 // forgetOld keeps the memory of subjects small.
 func (h *hub) forgetOld(now time.Time) {
 	for key, m := range h.last {

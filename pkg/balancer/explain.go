@@ -10,9 +10,6 @@ import (
 	"github.com/longsplice/longsplice/pkg/sys"
 )
 
-// protoTCP is the protocol number of TCP, as workers hash it.
-const protoTCP = 6
-
 // Explain tells where a connection of client (ADDRESS:PORT) to a frontend would go now. It asks the same code that
 // workers pick by; connections that open meanwhile may change the answer of bounded load.
 func (b *Balancer) Explain(frontend, client string) (Explanation, error) {
@@ -32,57 +29,87 @@ func (b *Balancer) Explain(frontend, client string) (Explanation, error) {
 		Frontend: frontend, Client: ap.String(), Pool: f.Pool.Name, Admitted: f.Admits(peer.IP),
 		Algorithm: [...]string{"maglev", "least_sessions", "round_robin"}[f.Pool.Algorithm],
 	}
-	listen := b.listenFor(frontend, ap.Addr().Is4())
-	e.Listen = listen.String()
 	if !e.Admitted {
 		e.Refusal = "denied"
 		e.Steps = append(e.Steps, "the frontend's allow and deny lists refuse the address")
 	}
-	hash := hashOf(&e, f, peer, listen, snap.Hasher)
+	listens := b.listensFor(frontend, ap.Addr().Is4())
+	if len(listens) == 0 {
+		e.Admitted, e.Refusal = false, "no_listener"
+		e.Steps = append(e.Steps, "no listener of the frontend takes clients of this address family")
+		return e, nil
+	}
+	e.Listen = listens[0].String()
+	hash := hashOf(&e, f, peer, listens[0], &snap.Hasher)
+	explainListens(&e, f, peer, listens, &snap.Hasher)
 	b.explainPick(&e, f.Pool, hash)
 	return e, nil
 }
 
-// listenFor is the address of a frontend that a client of that family would come to; the first one if none fits.
-func (b *Balancer) listenFor(frontend string, is4 bool) config.Address {
-	var first config.Address
+// listensFor is where a client of that family may come to; if that is nowhere, the unix sockets, as an example.
+func (b *Balancer) listensFor(frontend string, is4 bool) []config.Address {
+	family := config.TCP6
+	if is4 {
+		family = config.TCP4
+	}
+	var fit, unix []config.Address
 	for i := range b.listeners {
 		l := &b.listeners[i] // no copy: its descriptors may be being closed
-		if l.frontend != frontend {
-			continue
-		}
-		if first.IsZero() {
-			first = l.address
-		}
-		if l.address.Network == config.TCP4 && is4 || l.address.Network == config.TCP6 && !is4 {
-			return l.address
+		switch {
+		case l.frontend != frontend:
+		case l.address.Network == family:
+			fit = append(fit, l.address)
+		case l.address.Network == config.Unix:
+			unix = append(unix, l.address)
 		}
 	}
-	return first
+	if len(fit) > 0 {
+		return fit
+	}
+	return unix
 }
 
-// hashOf hashes what the pool's configuration says, as pkg/worker does for a new session.
-func hashOf(e *Explanation, f *backend.Frontend, peer sys.Addr, listen config.Address, h flow.Hasher) uint64 {
-	var hash uint64
+// hashOf hashes as workers do for a new session, and says what of it is hashed.
+func hashOf(e *Explanation, f *backend.Frontend, peer sys.Addr, listen config.Address, h *flow.Hasher) uint64 {
 	switch {
 	case listen.Network == config.Unix:
 		e.HashOf = "a counter: a unix socket has no addresses"
 		e.Steps = append(e.Steps, "every session has another hash: the answer is an example")
-		hash = h.Counter(0)
 	case f.Pool.Hash == backend.HashClient:
 		e.HashOf = "client address " + peer.AddrPort().Addr().String()
-		hash = h.Client(peer.IP)
 	case f.Pool.Hash == backend.HashClientPrefix:
 		prefix := flow.Prefix(peer.IP, f.Prefix4, f.Prefix6)
 		e.HashOf = "client network " + netip.AddrFrom16(prefix).Unmap().String()
-		hash = h.Client(prefix)
 	default:
 		e.HashOf = fmt.Sprintf("%s -> %s, TCP", peer, listen)
-		at := sys.AddrFrom(listen.AddrPort)
-		hash = h.Tuple(&flow.Key{ClientIP: peer.IP, ClientPort: peer.Port, ListenIP: at.IP, ListenPort: at.Port, Proto: protoTCP})
 	}
+	hash := f.Hash(h, peer, listenAddr(listen), 0)
 	e.Hash = fmt.Sprintf("%016x", hash)
 	return hash
+}
+
+// listenAddr is a listener's address as workers hash it: zero for a unix socket.
+func listenAddr(a config.Address) sys.Addr {
+	if a.Network == config.Unix {
+		return sys.Addr{}
+	}
+	return sys.AddrFrom(a.AddrPort)
+}
+
+// explainListens says which of several listeners the answer is for, and what it would be at the others.
+func explainListens(e *Explanation, f *backend.Frontend, peer sys.Addr, listens []config.Address, h *flow.Hasher) {
+	if len(listens) == 1 {
+		return
+	}
+	e.Steps = append(e.Steps, fmt.Sprintf("the answer is for a connection to %s, one of %d listeners that the client may come to", listens[0], len(listens)))
+	if f.Pool.Hash != backend.HashTuple || f.Pool.Algorithm != backend.Maglev {
+		return
+	}
+	for _, l := range listens[1:] {
+		if m := f.Pool.Pick(&backend.Cursor{}, f.Hash(h, peer, listenAddr(l), 0), monotonicMs(), backend.NoBackend); m != nil {
+			e.Steps = append(e.Steps, fmt.Sprintf("a connection to %s would go to %s", l, m.Name))
+		}
+	}
 }
 
 func (b *Balancer) explainPick(e *Explanation, p *backend.Pool, hash uint64) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -18,8 +19,9 @@ import (
 // openListener is one listening address of a frontend: a socket per worker, or one that all share (unix).
 type openListener struct {
 	frontend string
+	config   *config.Frontend
 	address  config.Address
-	fds      []int
+	fds      []int // none: not open
 }
 
 // lock makes this process the only one of its admin socket: a second one would share our addresses unseen, since all
@@ -49,7 +51,7 @@ func (b *Balancer) servedByOther() string {
 	for i := range b.cfg.Frontends {
 		f := &b.cfg.Frontends[i]
 		for _, a := range f.Listen {
-			if a.Network != config.Unix && errors.Is(sys.ProbeBind(a.AddrPort, f.Freebind), sys.EADDRINUSE) {
+			if a.Network != config.Unix && errors.Is(sys.ProbeBind(a.AddrPort, sys.ListenOptions{FreeBind: f.Freebind, Interface: f.Interface}), sys.EADDRINUSE) {
 				return a.String()
 			}
 		}
@@ -70,19 +72,43 @@ func (e *ServedError) Error() string {
 	return fmt.Sprintf("listen %s: already served by longsplice pid %d; to replace it: longsplice upgrade", e.What, e.PID)
 }
 
-// openListeners opens every configured address, all or none. All are probed before the first is opened: a wildcard and
-// one of its addresses may stand side by side, but a probe of the second would meet the first.
+// openListeners opens every configured address, all or none. All are probed before the first is opened, so that nobody is
+// let in where a later one cannot be had. Wildcards are opened first: each takes its port alone, as no other process's
+// socket may stand beside it, and after that the other addresses of the port are ours.
 func (b *Balancer) openListeners() error {
-	if err := b.eachAddress(b.probe); err != nil {
+	if err := b.eachAddress(b.probeAddress); err != nil {
 		return err
 	}
-	return b.eachAddress(func(f *config.Frontend, a config.Address) error {
-		l, err := b.open(f, a)
-		if err == nil {
-			b.listeners = append(b.listeners, l)
+	for i := range b.cfg.Frontends {
+		f := &b.cfg.Frontends[i]
+		for _, a := range f.Listen {
+			b.listeners = append(b.listeners, openListener{frontend: f.Name, config: f, address: a})
 		}
-		return err
-	})
+	}
+	for _, wildcards := range []bool{true, false} {
+		for i := range b.listeners {
+			l := &b.listeners[i]
+			if l.wildcard() != wildcards {
+				continue
+			}
+			if err := b.open(l); err != nil {
+				return listenError(l.config, l.address, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (l *openListener) wildcard() bool {
+	return l.address.Network != config.Unix && l.address.AddrPort.Addr().IsUnspecified()
+}
+
+// covers tells whether l is an open wildcard that has the address of other too.
+func (l *openListener) covers(other *openListener) bool {
+	device, otherDevice := l.config.Interface, other.config.Interface
+	return len(l.fds) > 0 && l.wildcard() &&
+		l.address.Network == other.address.Network && l.address.AddrPort.Port() == other.address.AddrPort.Port() &&
+		(device == otherDevice || device == "" || otherDevice == "")
 }
 
 // eachAddress calls do for every listening address, up to the first error.
@@ -91,41 +117,53 @@ func (b *Balancer) eachAddress(do func(*config.Frontend, config.Address) error) 
 		f := &b.cfg.Frontends[i]
 		for _, a := range f.Listen {
 			if err := do(f, a); err != nil {
-				return fmt.Errorf("listen %s (frontend %s): %w", a, f.Name, explainListen(err, a))
+				return listenError(f, a, err)
 			}
 		}
 	}
 	return nil
 }
 
-// probe binds an address without SO_REUSEPORT, which would hide that another process serves it. This protects also
+func listenError(f *config.Frontend, a config.Address, err error) error {
+	return fmt.Errorf("listen %s (frontend %s): %w", a, f.Name, explainListen(err, a))
+}
+
+// probeAddress binds an address without SO_REUSEPORT, which would hide that another process serves it. This protects also
 // where there is no admin socket, and so no lock.
-func (b *Balancer) probe(f *config.Frontend, a config.Address) error {
+func (b *Balancer) probeAddress(f *config.Frontend, a config.Address) error {
 	if a.Network == config.Unix {
 		return nil // bind itself refuses a second one
 	}
-	return sys.ProbeBind(a.AddrPort, f.Freebind)
+	return sys.ProbeBind(a.AddrPort, sys.ListenOptions{FreeBind: f.Freebind, Interface: f.Interface})
 }
 
-func (b *Balancer) open(f *config.Frontend, a config.Address) (openListener, error) {
-	l := openListener{frontend: f.Name, address: a}
-	if a.Network == config.Unix {
-		fd, err := sys.ListenUnix(a.Path, f.Backlog)
+// open opens a socket per worker. The first is taken alone, which is what tells two processes apart that start in the same
+// instant and have both found the address free. Without SO_REUSEPORT there is one, for all workers.
+func (b *Balancer) open(l *openListener) error {
+	if l.address.Network == config.Unix {
+		fd, err := sys.ListenUnix(l.address.Path, l.config.Backlog)
 		if err != nil {
-			return l, err
+			return err
 		}
 		l.fds = []int{fd}
-		return l, nil
+		return nil
 	}
-	for range b.workerCount {
-		fd, err := sys.ListenTCP(a.AddrPort, b.listenOptions(f))
+	o := b.listenOptions(l.config)
+	o.First = !slices.ContainsFunc(b.listeners, func(own openListener) bool { return own.covers(l) })
+	sockets := b.workerCount
+	if !o.ReusePort {
+		sockets = 1
+	}
+	for range sockets {
+		fd, err := sys.ListenTCP(l.address.AddrPort, o)
 		if err != nil {
 			l.close()
-			return l, err
+			return err
 		}
 		l.fds = append(l.fds, fd)
+		o.First = false
 	}
-	return l, nil
+	return nil
 }
 
 func (l *openListener) close() {
@@ -137,8 +175,11 @@ func (l *openListener) close() {
 
 func (b *Balancer) listenOptions(f *config.Frontend) sys.ListenOptions {
 	o := socketOptions(b.cfg, f)
+	if !b.has(sys.FeatureUserTimeout) {
+		o.UserTimeoutMs = 0
+	}
 	return sys.ListenOptions{
-		Backlog: f.Backlog, ReusePort: true, DeferAccept: f.DeferAccept, FreeBind: f.Freebind, Interface: f.Interface,
+		Backlog: f.Backlog, ReusePort: b.has(sys.FeatureReusePort), DeferAccept: f.DeferAccept, FreeBind: f.Freebind, Interface: f.Interface,
 		KeepaliveIdle: o.KeepaliveIdle, KeepaliveInterval: o.KeepaliveInterval, KeepaliveProbes: o.KeepaliveProbes,
 		UserTimeoutMs: o.UserTimeoutMs, NotSentLowat: o.NotSentLowat,
 	}

@@ -35,6 +35,7 @@ func (b *Balancer) shutdown(ctx context.Context) {
 	b.StopNow()
 	b.release()
 	b.Emit(Event{Name: "stopped", Level: "info", Message: "bye"})
+	b.leave()
 }
 
 func drainWords(d time.Duration) string {
@@ -80,7 +81,7 @@ func (b *Balancer) sleep(ctx context.Context, d time.Duration) bool {
 // StopNow cuts a Shutdown short: sessions that are left are reset.
 func (b *Balancer) StopNow() { b.stopOnce.Do(func() { close(b.stopNow) }) }
 
-// release ends workers and goroutines and closes everything. It also cleans up after a Start that failed half-way.
+// release ends workers and goroutines and closes all but the doors. It also cleans up after a Start that failed half-way.
 func (b *Balancer) release() {
 	b.ready.Store(false)
 	b.resolver.Close()
@@ -92,6 +93,15 @@ func (b *Balancer) release() {
 	b.cancel()
 	b.beside.Wait()
 	b.closeListeners()
+}
+
+// leave closes the doors and then lets another process have the admin socket: were it the other way round, that process
+// would find the socket served.
+func (b *Balancer) leave() {
+	if b.doorsOpen {
+		b.Doors.Close()
+		b.doorsOpen = false
+	}
 	if b.lockFD >= 0 {
 		sys.Real{}.Close(b.lockFD)
 		b.lockFD = -1

@@ -21,16 +21,13 @@ func (b *Balancer) Status() Status {
 		Sessions:   Gauge{Held: held, Limit: b.limits.sessions, Peak: b.held.Peak.Load()},
 		BindsFirst: b.limits.bindsFirst, Limits: slices.Clone(b.limits.all),
 		FDs: Gauge{Held: b.openFDs(held), Limit: b.limits.fds}, Pipes: b.pipeStatus(),
-		Kernel: sys.Release(), Generation: b.snap.Load().Generation,
+		Kernel: sys.Release(), Features: FeaturesOf(b.features), Generation: b.snap.Load().Generation,
 	}
 	switch {
 	case s.Draining:
 		s.NotReady = "draining"
 	case !s.Ready:
 		s.NotReady = "the first health checks are not over"
-	}
-	for _, f := range b.features {
-		s.Features = append(s.Features, Feature(f))
 	}
 	return s
 }

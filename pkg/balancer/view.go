@@ -52,10 +52,13 @@ type Pipes struct {
 	Degraded uint64 `json:"degraded"` // how often the kernel refused a useful pipe
 }
 
-// Feature is what the start-up probe found of the kernel.
+// Feature is what the self-test at start found of one thing that a kernel may have.
 type Feature struct {
 	Name     string `json:"name"`
 	Present  bool   `json:"present"`
+	Tried    bool   `json:"tried"`              // false: it could not be tried, Value says why, and counts as present
+	Value    string `json:"value,omitempty"`    // what was measured, or what went wrong
+	Since    string `json:"since"`              // the first Linux that has it
 	Fallback string `json:"fallback,omitempty"` // what is done without it
 }
 

@@ -130,7 +130,7 @@ const mostFaults = 5 // more would not tell more
 // event puts what longsplice noticed into the story.
 func (d *demo) event(e balancer.Event) {
 	switch e.Name {
-	case "started", "drain_begin", "drain_done", "stopped":
+	case "started", "kernel", "drain_begin", "drain_done", "stopped":
 		return
 	}
 	d.screen.event(e.Level, e.Name, e.Subject, shorten(e.Message))

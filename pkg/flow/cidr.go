@@ -14,11 +14,11 @@ type Networks struct {
 
 type ipRange struct{ first, last [16]byte }
 
-// NewNetworks builds a set; IPv4 prefixes match IPv4-mapped addresses.
+// NewNetworks builds a set. IPv4 prefixes match IPv4-mapped addresses, IPv6 prefixes do not: ::/0 is every IPv6 address.
 func NewNetworks(prefixes []netip.Prefix) Networks {
 	ranges := make([]ipRange, 0, len(prefixes))
 	for _, p := range prefixes {
-		ranges = append(ranges, rangeOf(p))
+		ranges = append(ranges, rangesOf(p)...)
 	}
 	slices.SortFunc(ranges, func(a, b ipRange) int { return bytes.Compare(a.first[:], b.first[:]) })
 	var n Networks
@@ -31,6 +31,29 @@ func NewNetworks(prefixes []netip.Prefix) Networks {
 		}
 	}
 	return n
+}
+
+// mapped is ::ffff:0:0/96, where IPv4 lives, and what stands before and behind it.
+var mapped, beforeMapped, behindMapped = func() (r ipRange, before, behind [16]byte) {
+	r = rangeOf(netip.MustParsePrefix("0.0.0.0/0"))
+	return r, netip.AddrFrom16(r.first).Prev().As16(), netip.AddrFrom16(r.last).Next().As16()
+}()
+
+// rangesOf is the range of a prefix, or what it leaves around the IPv4 addresses.
+func rangesOf(p netip.Prefix) []ipRange {
+	r := rangeOf(p)
+	if p.Addr().Is4() || !r.holds(mapped.first) {
+		return []ipRange{r}
+	}
+	around := []ipRange{{r.first, beforeMapped}}
+	if r.holds(behindMapped) {
+		around = append(around, ipRange{behindMapped, r.last})
+	}
+	return around
+}
+
+func (r ipRange) holds(ip [16]byte) bool {
+	return bytes.Compare(r.first[:], ip[:]) <= 0 && bytes.Compare(ip[:], r.last[:]) <= 0
 }
 
 func rangeOf(p netip.Prefix) ipRange {

@@ -35,6 +35,19 @@ func TestNetworksAgreeWithPrefixes(t *testing.T) {
 	}
 }
 
+// Who writes ::/0 means IPv6: an IPv4 client is not let in by it, nor kept out.
+func TestIPv6PrefixesHoldNoIPv4(t *testing.T) {
+	for text, want := range map[string][2]bool{ // holds 10.0.0.1, holds 2001:db8::1
+		"::/0": {false, true}, "::/64": {false, false}, "::/80": {false, false}, "0.0.0.0/0": {true, false}, "::/95": {false, false},
+	} {
+		n := NewNetworks([]netip.Prefix{netip.MustParsePrefix(text)})
+		four, six := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8::1")
+		if got := [2]bool{n.Contains(four.As16()), n.Contains(six.As16())}; got != want {
+			t.Errorf("%s holds %v and %v: %v, want %v", text, four, six, got, want)
+		}
+	}
+}
+
 func randomPrefix(r *rand.Rand) netip.Prefix {
 	if r.IntN(2) == 0 {
 		a := netip.AddrFrom4([4]byte{10, byte(r.IntN(2)), byte(r.IntN(256)), byte(r.IntN(256))})

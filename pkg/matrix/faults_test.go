@@ -136,7 +136,7 @@ func TestEveryFaultStillApplies(t *testing.T) {
 	}
 }
 
-// TestEveryRowHasAFault looks for rows in the doc comments of this package's tests ("T6: ...").
+// TestEveryRowHasAFault looks for rows in the doc comments of the tests here: a T and a number.
 func TestEveryRowHasAFault(t *testing.T) {
 	there, err := tests("pkg/matrix")
 	if err != nil {

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -15,9 +16,10 @@ import (
 // network and the loop do next, fates what each call of the relay meets, shape how large everything is.
 func FuzzPump(f *testing.F) {
 	for i, steps := range pumpStories {
-		for mode := range uint32(3) {
-			f.Add(mode, []byte(steps), []byte(nil))
-			f.Add(mode|uint32(i)<<8|1<<4, []byte(steps), []byte("\x1b\x24\x2d\x16\x07\x03\x04\x05\xfe\xff\x0e\x0f"))
+		for j, fate := range pumpFates {
+			for mode := range uint32(3) {
+				f.Add(mode|uint32(i*7+j)<<4, []byte(steps), bytes.Repeat([]byte(fate), 40))
+			}
 		}
 	}
 	r := rand.NewChaCha8([32]byte{7})
@@ -67,11 +69,22 @@ var pumpStories = []string{
 	"c\x40u0>\xf0.0c\x40>\xf0.0<\xf0B\xf0.0",             // an urgent byte in the middle
 	"u0>\x00.0f0>\xf0.0<\xf0B\xf0",                       // an urgent byte, then the end
 	"c\xf0u0c\x80f0>\xf0.0<\xf0.0B\xf0<\xf0.0B\xf0",      // the same behind bulk: splice says 0
+	"c\x50u0c\x50f0>\x20.0.0<\xf0B\xf0",                  // the same, in parts that arrive while we read
+	"c\x40u0c\x40u0>\x40.0.0<\xf0B\xf0u0>\xf0.0",         // a mark right behind what fills a block
 	"c\x60f0>\xf0.0b\x80>\xf0.0<\xf0C\xf0f1>\xf0.0",      // a half-close and a long answer
 	"c\xa0>\x70.0>\x70:1r0.0.0",                          // a reset behind bytes
 	"b\xa0>\x70.0<\x20x0.0:2.0",                          // the reader leaves
 	"c\xa0>\xf0.0<\x70v1.0",                              // the reader vanishes
 	"u0>\xf0:1<\xf0B\xf0u0>\xf0:3<\xf0B\xf0c\x10>\xf0.0", // urgent bytes back to back
+}
+
+// pumpFates meet the calls again and again.
+var pumpFates = []string{
+	"",                                 // nothing
+	"\xf3",                             // all that the client has sent arrives, its end too
+	"\x13\x43\x00\x03",                 // a little of it
+	"\x1b\x24\x2d\x16\x07\x03\x04\x05", // some of everything
+	"\x0e\x05\x0f",                     // short counts and shortages
 }
 
 // amount is 1 to 32,783 bytes, small ones as likely as large ones.
@@ -99,7 +112,7 @@ func newPump(shape uint32, fates []byte) *pump {
 	o := simkernel.Options{MinBuffer: 16, MaxBuffer: 16 << (bits(4, 4) % 12)}
 	k := &fated{Kernel: simkernel.New(uint64(shape), o), fates: fates}
 	p := &pump{k: k}
-	p.budget.Limit = int64(bits(14, 2))
+	p.budget.Limit = int64(3 - bits(14, 2))
 	l := k.Listen(sys.Addr{Port: 80})
 	p.peer[0] = k.Dial(l, sys.Addr{Port: 1})
 	p.fd[0], _, _ = k.Accept(l)

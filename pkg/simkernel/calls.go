@@ -163,6 +163,7 @@ func (k *Kernel) closeFD(name string, fd int, reset bool) sys.Errno {
 // where both FINs are sent and all data with them.
 func (k *Kernel) closeSocket(s *socket, reset bool) {
 	s.fd, s.orphan = -1, true
+	reset = reset && !s.conn.unix()
 	switch {
 	case s.state != established:
 		s.conn.connecting = false

@@ -45,6 +45,9 @@ func (c *conn) over() bool {
 	return !c.connecting && dead(&c.worker) && dead(&c.other) || c.connecting && c.worker.orphan
 }
 
+// unix tells whether the connection is one of unix sockets.
+func (c *conn) unix() bool { return c.worker.family == sys.AF_UNIX }
+
 func (k *Kernel) establish(c *conn) {
 	c.worker.state, c.other.state = established, established
 }
@@ -74,6 +77,14 @@ func (k *Kernel) Dial(listenerFD int, from sys.Addr) *Peer {
 	l.queue = append(l.queue, c)
 	k.wakeFD(listenerFD, wakeRead)
 	return &c.peer
+}
+
+// DialUnix makes a client that comes by a unix socket. Its close is a hang-up (unix_release_sock): who still sends to it
+// gets EPIPE. A reset of ours is a close.
+func (k *Kernel) DialUnix(listenerFD int) *Peer {
+	p := k.Dial(listenerFD, sys.Addr{})
+	p.c.worker.family = sys.AF_UNIX
+	return p
 }
 
 // Waiting is how many connections wait in a listener's queue.
@@ -189,6 +200,9 @@ func (k *Kernel) connect(s *socket, to *sys.Sockaddr) sys.Errno {
 		return sys.EINVAL
 	}
 	a := k.answerFor(*to)
+	if a.Now == sys.ECONNREFUSED || a.Later == sys.ECONNREFUSED && !a.Never {
+		k.Refused++
+	}
 	if a.Now != 0 {
 		return a.Now
 	}

@@ -11,6 +11,6 @@
 // run the same scripts against real loopback sockets and compare the transcripts.
 //
 // What is left out: segments that are lost or overtake each other (TCP repairs that), SO_OOBINLINE,
-// SO_RCVLOWAT, timeouts of orphans, and the peculiarities of unix sockets, which here are TCP connections that
-// connect at once. A file may be in one epoll set only.
+// SO_RCVLOWAT, timeouts of orphans, and most peculiarities of unix sockets, which here are TCP connections that
+// connect at once and hang up when they are closed. A file may be in one epoll set only.
 package simkernel

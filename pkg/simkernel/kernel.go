@@ -51,6 +51,8 @@ func (o *Options) fill() {
 // Kernel is a simulated machine. Not safe for concurrent use.
 type Kernel struct {
 	Options
+	// Refused is how many of the worker's connects came to ECONNREFUSED.
+	Refused int
 	// OnConnect answers the worker's connects; nil: by the rates in Faults.
 	OnConnect func(to sys.Sockaddr) Answer
 
@@ -107,7 +109,7 @@ func (k *Kernel) Restart(seed uint64) {
 	k.nconns, k.npipes, k.slots, k.calls = 0, 0, 0, 0
 	k.live, k.clients, k.servers = k.live[:0], k.clients[:0], k.servers[:0]
 	k.options, k.violations = k.options[:0], k.violations[:0]
-	k.port = 40000
+	k.port, k.Refused = 40000, 0
 	for range firstFD {
 		k.files = append(k.files, file{kind: reserved})
 	}

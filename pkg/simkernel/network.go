@@ -74,6 +74,9 @@ func (k *Kernel) arriveFIN(d *stream) {
 	d.finSeen = true
 	d.to.eof = true
 	d.to.shutdown |= rcvShutdown
+	if d.from.orphan && d.to.conn.unix() {
+		d.to.shutdown = bothShutdown
+	}
 	d.to.finish()
 	k.wake(d.to, wakeAll)
 	d.from.finish()

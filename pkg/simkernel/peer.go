@@ -45,6 +45,9 @@ func (p *Peer) reset(k *Kernel, c *conn) {
 	*p = Peer{FD: -1, k: k, c: c, s: &c.other, early: p.early[:0], SentUrgent: p.SentUrgent[:0], Urgent: p.Urgent[:0]}
 }
 
+// Unix tells whether the connection is one of unix sockets.
+func (p *Peer) Unix() bool { return p.c.unix() }
+
 // ID is unique within a run.
 func (p *Peer) ID() int { return p.c.id }
 

@@ -74,24 +74,29 @@ func UsableCPUs() (n int, whole bool) {
 	return n, whole
 }
 
-// onlineCPUs counts /sys/devices/system/cpu/online ("0-3,6"); fallback if it cannot be read.
+// onlineCPUs counts /sys/devices/system/cpu/online; fallback if it cannot be read.
 func onlineCPUs(fallback int) int {
 	data, err := os.ReadFile("/sys/devices/system/cpu/online")
 	if err != nil {
 		return fallback
 	}
+	return countCPUs(string(data), fallback)
+}
+
+// countCPUs counts a list such as "0-3,6"; fallback if it is none.
+func countCPUs(list string, fallback int) int {
 	n := 0
-	for _, part := range strings.Split(strings.TrimSpace(string(data)), ",") {
+	for _, part := range strings.Split(strings.TrimSpace(list), ",") {
 		from, to, found := strings.Cut(part, "-")
 		if !found {
 			to = from
 		}
-		a, errA := strconv.Atoi(from)
-		b, errB := strconv.Atoi(to)
-		if errA != nil || errB != nil {
+		a, errA := strconv.ParseUint(from, 10, 16)
+		b, errB := strconv.ParseUint(to, 10, 16)
+		if errA != nil || errB != nil || b < a {
 			return fallback
 		}
-		n += b - a + 1
+		n += int(b - a + 1)
 	}
 	return n
 }
@@ -102,11 +107,16 @@ func cgroupCPUs() int {
 	if err != nil {
 		return 0
 	}
-	var quota, period int
-	if n, _ := fmt.Sscanf(string(data), "%d %d", &quota, &period); n != 2 || period <= 0 {
-		return 0 // "max 100000"
+	return wholeCPUs(string(data))
+}
+
+// wholeCPUs reads cpu.max: microseconds of CPU time, "max" for no quota, and of time.
+func wholeCPUs(cpuMax string) int {
+	var quota, period uint32
+	if n, _ := fmt.Sscanf(cpuMax, "%d %d", &quota, &period); n != 2 || period == 0 {
+		return 0
 	}
-	return max((quota+period-1)/period, 1)
+	return int(max((uint64(quota)+uint64(period)-1)/uint64(period), 1))
 }
 
 func cgroupPath() string {
@@ -114,7 +124,12 @@ func cgroupPath() string {
 	if err != nil {
 		return ""
 	}
-	for _, line := range strings.Split(string(data), "\n") {
+	return unifiedPath(string(data))
+}
+
+// unifiedPath finds the cgroup of version 2 among the lines of /proc/self/cgroup; "" for the root.
+func unifiedPath(cgroups string) string {
+	for _, line := range strings.Split(cgroups, "\n") {
 		if path, ok := strings.CutPrefix(line, "0::"); ok && path != "/" {
 			return path
 		}
@@ -167,7 +182,12 @@ func EphemeralPorts() (from, to uint16) {
 	if err != nil {
 		return 32768, 60999
 	}
-	if n, _ := fmt.Sscanf(string(data), "%d %d", &from, &to); n != 2 {
+	return portRange(string(data))
+}
+
+// portRange reads ip_local_port_range; the kernel's default if it cannot be made sense of.
+func portRange(text string) (from, to uint16) {
+	if n, _ := fmt.Sscanf(text, "%d %d", &from, &to); n != 2 || from == 0 || to < from {
 		return 32768, 60999
 	}
 	return from, to
@@ -179,7 +199,11 @@ func ReadInt(path string, fallback int64) int64 {
 	if err != nil {
 		return fallback
 	}
-	fields := strings.Fields(string(data))
+	return firstInt(string(data), fallback)
+}
+
+func firstInt(text string, fallback int64) int64 {
+	fields := strings.Fields(text)
 	if len(fields) == 0 {
 		return fallback
 	}

@@ -1,8 +1,11 @@
 package sys
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,6 +16,7 @@ import (
 type ListenOptions struct {
 	Backlog           int  // 0: net.core.somaxconn
 	ReusePort         bool // one of several listeners on this address
+	First             bool // the first of them: nobody else may serve the address
 	DeferAccept       bool
 	FreeBind          bool
 	Interface         string
@@ -26,6 +30,41 @@ type ListenOptions struct {
 // ListenTCP opens a non-blocking listening socket; IPv6 sockets take IPv6 only (IPV6_V6ONLY).
 // Errors are Errno wrapped with the call that failed ("bind: address already in use").
 func ListenTCP(addr netip.AddrPort, o ListenOptions) (fd int, err error) {
+	if o.ReusePort && o.First {
+		return listenFirst(addr, o)
+	}
+	return listenOnce(addr, o)
+}
+
+// listenFirst takes the address alone, and lets others of this user join from then on: a listener without SO_REUSEPORT
+// suffers no other one, and it may set the option later (reuseport_add_sock in net/core/sock_reuseport.c has this case).
+// So of several processes that start in the same instant at most one gets the address. Two may turn each other away in
+// listen, where each sees the other's socket: then chance decides.
+func listenFirst(addr netip.AddrPort, o ListenOptions) (fd int, err error) {
+	o.ReusePort = false
+	for range firstTries {
+		fd, err = listenOnce(addr, o)
+		if !errors.As(err, new(*listenError)) || !errors.Is(err, EADDRINUSE) {
+			break
+		}
+		time.Sleep(time.Duration(rand.IntN(int(firstPause))))
+	}
+	if err != nil {
+		return -1, err
+	}
+	if e := (Real{}).SetOption(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); e != 0 {
+		Real{}.Close(fd)
+		return -1, fmt.Errorf("set SO_REUSEPORT: %w", e)
+	}
+	return fd, nil
+}
+
+const (
+	firstTries = 10
+	firstPause = 20 * time.Millisecond
+)
+
+func listenOnce(addr netip.AddrPort, o ListenOptions) (fd int, err error) {
 	sa := SockaddrInet(addr)
 	fd, errno := Real{}.Socket(sa.Family())
 	if errno != 0 {
@@ -39,6 +78,14 @@ func ListenTCP(addr netip.AddrPort, o ListenOptions) (fd int, err error) {
 }
 
 func listenTCP(fd int, sa *Sockaddr, o ListenOptions) error {
+	if err := bindAs(fd, sa, o); err != nil {
+		return err
+	}
+	return listen(fd, o.Backlog)
+}
+
+// bindAs sets options and binds.
+func bindAs(fd int, sa *Sockaddr, o ListenOptions) error {
 	for _, opt := range tcpOptions(sa.Family(), o) {
 		if opt.value == 0 {
 			continue
@@ -52,10 +99,7 @@ func listenTCP(fd int, sa *Sockaddr, o ListenOptions) error {
 			return fmt.Errorf("bind to interface %s: %w", o.Interface, err)
 		}
 	}
-	if err := bind(fd, sa); err != nil {
-		return err
-	}
-	return listen(fd, o.Backlog)
+	return bind(fd, sa)
 }
 
 type option struct {
@@ -101,10 +145,17 @@ func listen(fd, backlog int) error {
 		backlog = maxBacklog
 	}
 	if err := unix.Listen(fd, backlog); err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return &listenError{err}
 	}
 	return nil
 }
+
+// listenError is an errno of listen: for a socket that was bound alone EADDRINUSE means that another one, bound at the same
+// time, is about to listen too.
+type listenError struct{ errno error }
+
+func (e *listenError) Error() string { return "listen: " + e.errno.Error() }
+func (e *listenError) Unwrap() error { return e.errno }
 
 // ListenUnix opens a listening unix socket. A socket file that nobody serves any more is removed first; one
 // that answers is EADDRINUSE.
@@ -146,21 +197,16 @@ func removeStale(path string, sa *Sockaddr) bool {
 	return Real{}.Connect(fd, sa) == unix.ECONNREFUSED && unix.Unlink(path) == nil
 }
 
-// ProbeBind tells whether addr could be bound without SO_REUSEPORT, that is: whether nobody serves it.
-// EADDRINUSE means that somebody does.
-func ProbeBind(addr netip.AddrPort, freeBind bool) error {
+// ProbeBind tells whether addr could be bound, on o.Interface if that is set, without SO_REUSEPORT, that is: whether
+// nobody serves it. EADDRINUSE means that somebody does.
+func ProbeBind(addr netip.AddrPort, o ListenOptions) error {
 	sa := SockaddrInet(addr)
 	fd, errno := Real{}.Socket(sa.Family())
 	if errno != 0 {
 		return fmt.Errorf("socket: %w", errno)
 	}
 	defer Real{}.Close(fd)
-	for _, opt := range tcpOptions(sa.Family(), ListenOptions{FreeBind: freeBind})[:4] {
-		if opt.value != 0 {
-			Real{}.SetOption(fd, opt.level, opt.name, opt.value)
-		}
-	}
-	return bind(fd, &sa)
+	return bindAs(fd, &sa, ListenOptions{FreeBind: o.FreeBind, Interface: o.Interface})
 }
 
 // ListenerDrops is how many connections the kernel dropped at a listener (the last word of SO_MEMINFO).

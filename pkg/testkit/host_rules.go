@@ -10,11 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listen listens inside the host.
-func (h *Host) Listen(addr netip.AddrPort) (*Listener, error) { return h.listen(addr) }
-
-// listen listens inside the host, or for nil in the test's own namespace.
-func (h *Host) listen(addr netip.AddrPort) (l *Listener, err error) {
+// Listen listens inside the host, or for a nil host in the test's own namespace.
+func (h *Host) Listen(addr netip.AddrPort) (l *Listener, err error) {
 	if h == nil {
 		return Listen(addr)
 	}
@@ -28,10 +25,9 @@ func (h *Host) listen(addr netip.AddrPort) (l *Listener, err error) {
 	return l, err
 }
 
-// Dial connects to addr from inside the host.
+// Dial connects to addr from inside the host, or for a nil host from the test's own namespace.
 func (h *Host) Dial(addr netip.AddrPort) (*Peer, error) { return h.dial(Options{}, addr) }
 
-// dial connects from inside the host, or for nil from the test's own namespace.
 func (h *Host) dial(o Options, addr netip.AddrPort) (p *Peer, err error) {
 	if h == nil {
 		return o.Dial(addr)

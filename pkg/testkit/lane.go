@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// settle is what a balancer gets to notice that its connect() succeeded: a reset before that is by rights a failed connect,
-// and no direct connection has its like.
+// settle is what Run gives a balancer to notice that its connect() succeeded: a reset before that is by rights a failed
+// connect, and no direct connection has its like. Who can ask the balancer connects, asks and plays instead.
 const settle = 20 * time.Millisecond
 
 // Lane is a way from a client to a backend that one script at a time goes: an address of a balancer whose only backend is
@@ -29,7 +29,7 @@ func DirectLane(t testing.TB, h *Host, ipv6 bool) Lane {
 	if ipv6 {
 		loopback = netip.IPv6Loopback()
 	}
-	l, err := h.listen(netip.AddrPortFrom(loopback, 0))
+	l, err := h.Listen(netip.AddrPortFrom(loopback, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,26 +37,52 @@ func DirectLane(t testing.TB, h *Host, ipv6 bool) Lane {
 	return Lane{From: h, Front: l.Addr(), Backend: l}
 }
 
-// Run plays a script. It begins when the backend has accepted. Sockets that the script leaves open are closed after both
-// peers have ended. What the script's Options ask of the backend's listener stays for the lane's later scripts.
-func (l Lane) Run(s Script) (Outcome, error) {
+// Pair is the two peers of a connection and what they are to do.
+type Pair struct {
+	script         Script
+	client, server *Peer
+}
+
+// Connect opens a connection for a script. What the script's Options ask of the backend's listener stays for the lane's
+// later scripts. Play it, or Close it.
+func (l Lane) Connect(s Script) (*Pair, error) {
 	if err := s.set(l.Backend.fd); err != nil {
-		return Outcome{}, err
+		return nil, err
 	}
 	client, err := l.From.dial(s.Options, l.Front)
 	if err != nil {
-		return Outcome{}, fmt.Errorf("client: %w", err)
+		return nil, fmt.Errorf("client: %w", err)
 	}
-	defer client.Close()
 	server, err := l.Backend.Accept()
 	if err != nil {
-		return Outcome{}, fmt.Errorf("server: %w", err)
+		client.Close()
+		return nil, fmt.Errorf("server: %w", err)
 	}
-	defer server.Close()
+	return &Pair{s, client, server}, nil
+}
+
+// Play plays the script. Sockets that it leaves open are closed after both peers have ended.
+func (p *Pair) Play() (Outcome, error) {
+	defer p.Close()
+	return playBoth(p.script, p.client, p.server)
+}
+
+// Close closes both sockets.
+func (p *Pair) Close() {
+	p.client.Close()
+	p.server.Close()
+}
+
+// Run connects and plays a script. It begins when the backend has accepted.
+func (l Lane) Run(s Script) (Outcome, error) {
+	p, err := l.Connect(s)
+	if err != nil {
+		return Outcome{}, err
+	}
 	if l.Front != l.Backend.Addr() {
 		time.Sleep(settle)
 	}
-	return playBoth(s, client, server)
+	return p.Play()
 }
 
 // RunAll plays scripts on lanes, all lanes at once: script i on lane i % len(lanes), which plays its scripts one after the
@@ -73,6 +99,23 @@ func RunAll(t testing.TB, lanes []Lane, scripts []Script) []Outcome {
 					t.Errorf("%v\n%v", scripts[i], err)
 					return
 				}
+			}
+		})
+	}
+	wg.Wait()
+	return outcomes
+}
+
+// PlayAll plays the scripts of many connections at once. One that cannot be played to its end fails the test.
+func PlayAll(t testing.TB, pairs []*Pair) []Outcome {
+	t.Helper()
+	outcomes := make([]Outcome, len(pairs))
+	var wg sync.WaitGroup
+	for i, p := range pairs {
+		wg.Go(func() {
+			var err error
+			if outcomes[i], err = p.Play(); err != nil {
+				t.Errorf("%v\n%v", p.script, err)
 			}
 		})
 	}

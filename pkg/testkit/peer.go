@@ -22,7 +22,6 @@ type Peer struct {
 	fd       int // -1 once closed
 	reading  bool
 	awaited  int // urgent bytes that AwaitUrgent steps have consumed
-	sentMark int // urgent bytes sent
 	mine     uint64
 	theirs   uint64
 	sum      hash.Hash

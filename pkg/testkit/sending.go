@@ -29,10 +29,10 @@ func (p *Peer) send(n int64, chunk int) error {
 
 // sendUrgent sends one byte, a letter that tells the first from the second, as urgent data.
 func (p *Peer) sendUrgent() error {
-	letter := []byte{'A' + byte(p.sentMark%26)}
-	p.sentMark++
+	letter := []byte{'A' + byte(p.tr.UrgentSent%26)}
 	return p.await(unix.POLLOUT, func() bool {
-		_, again := p.sendOnce(letter, unix.MSG_OOB)
+		sent, again := p.sendOnce(letter, unix.MSG_OOB)
+		p.tr.UrgentSent += sent
 		return !again
 	})
 }

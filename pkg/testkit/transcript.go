@@ -28,9 +28,10 @@ type Mark struct {
 
 // Transcript is what one peer did and saw.
 type Transcript struct {
-	Sent      int64      // ordinary bytes that send() took
-	SendErrno unix.Errno // of the first send that failed, 0 if none
-	Flushed   bool       // the end of our stream promised all bytes to the reader: a FIN, or a RST after SIOCOUTQ was 0
+	Sent       int64      // ordinary bytes that send() took
+	UrgentSent int        // urgent bytes that it took
+	SendErrno  unix.Errno // of the first send that failed, 0 if none
+	Flushed    bool       // the end of our stream promised all bytes to the reader: a FIN, or a RST after SIOCOUTQ was 0
 
 	Received   int64    // ordinary bytes
 	Sum        [32]byte // SHA-256 of them

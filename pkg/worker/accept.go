@@ -22,7 +22,7 @@ type pauseCause uint8
 const (
 	notPaused    pauseCause = iota
 	noRoom                  // max_sessions of the process
-	noFDs                   // EMFILE, ENFILE, ENOBUFS, ENOMEM
+	noFDs                   // EMFILE, ENFILE, ENOBUFS, ENOMEM, or no spare socket
 	frontendFull            // max_sessions of the frontend, with on_full = "wait"
 	closed                  // no new sessions are wanted
 )
@@ -66,15 +66,15 @@ func (w *Worker) accept(index uint32) bool {
 			w.open(index, fd, peer)
 			continue
 		}
-		w.Limits.Held.Add(-1)
-		switch errno {
-		case sys.EAGAIN:
+		w.giveBack(w.snap.Frontends[l.Frontend])
+		switch {
+		case errno == sys.EAGAIN:
 			l.turn-- // the next batch begins with one
 			return false
-		case sys.EMFILE, sys.ENFILE, sys.ENOBUFS, sys.ENOMEM:
+		case shortage(errno):
 			w.pause(l, noFDs)
 			return false
-		case sys.EBADF, sys.EINVAL, sys.ENOTSOCK:
+		case errno == sys.EBADF, errno == sys.EINVAL, errno == sys.ENOTSOCK:
 			w.pause(l, closed) // not a listening socket: a defect, but no reason to spin
 			return false
 		}
@@ -83,18 +83,39 @@ func (w *Worker) accept(index uint32) bool {
 	return true
 }
 
-// room reserves a place for one more session, or pauses the listener.
+// room reserves what one more session needs before it is accepted, or pauses the listener. Where the frontend refuses
+// when it is full, its place is gate's affair.
 func (w *Worker) room(l *listener) bool {
 	f := w.snap.Frontends[l.Frontend]
-	if !f.RefuseWhenFull && f.MaxSessions > 0 && f.Live.Active.Load() >= f.MaxSessions {
+	switch {
+	case !w.refill():
+		w.pause(l, noFDs)
+		return false
+	case !f.RefuseWhenFull && !enter(f):
 		w.pause(l, frontendFull)
 		return false
-	}
-	if w.Limits.take() || w.evict() {
+	case w.Limits.take() || w.evict():
 		return true
 	}
-	w.Limits.Held.Add(-1)
+	w.giveBack(f)
 	w.pause(l, noRoom)
+	return false
+}
+
+// giveBack undoes room, where no session came of it.
+func (w *Worker) giveBack(f *backend.Frontend) {
+	w.Limits.Held.Add(-1)
+	if !f.RefuseWhenFull {
+		f.Live.Active.Add(-1)
+	}
+}
+
+// enter counts a session in, unless its frontend is full.
+func enter(f *backend.Frontend) bool {
+	if n := f.Live.Active.Add(1); f.MaxSessions == 0 || n <= f.MaxSessions {
+		return true
+	}
+	f.Live.Active.Add(-1)
 	return false
 }
 
@@ -162,10 +183,11 @@ func (w *Worker) watchListener(l *listener, index uint32) {
 	}
 }
 
-// open lets a connection in, or refuses it; its place among the sessions of the process is reserved.
+// open lets a connection in, or refuses it; room has been made for it.
 func (w *Worker) open(index uint32, fd int, peer sys.Addr) {
 	f := w.snap.Frontends[w.listeners[index].Frontend]
 	if refusal, refused := w.gate(f, peer); refused {
+		w.giveBack(f)
 		w.refuse(f, fd, refusal)
 		return
 	}
@@ -191,7 +213,7 @@ func (w *Worker) open(index uint32, fd int, peer sys.Addr) {
 	w.pick(slot, s, backend.NoBackend)
 }
 
-// gate checks the lists and limits of a frontend and counts the session in; leave undoes that.
+// gate checks the lists and limits of a frontend and counts the session in.
 func (w *Worker) gate(f *backend.Frontend, peer sys.Addr) (stats.Refusal, bool) {
 	live := f.Live
 	switch {
@@ -200,18 +222,21 @@ func (w *Worker) gate(f *backend.Frontend, peer sys.Addr) (stats.Refusal, bool) 
 	case live.Rate != nil && !live.Rate.Allow(w.nowNs):
 		return stats.OverRate, true
 	}
-	if n := live.Active.Add(1); f.MaxSessions > 0 && n > f.MaxSessions {
-		live.Active.Add(-1)
+	if f.RefuseWhenFull && !enter(f) {
 		return stats.Full, true
 	}
 	if live.Clients != nil && !live.Clients.Acquire(w.clientHash(f, peer), f.MaxSessionsPerClient) {
-		live.Active.Add(-1)
+		if f.RefuseWhenFull {
+			live.Active.Add(-1)
+		}
 		return stats.ClientFull, true
 	}
 	return 0, false
 }
 
+// leave undoes room and gate, when a session is over.
 func (w *Worker) leave(f *backend.Frontend, peer sys.Addr) {
+	w.Limits.Held.Add(-1)
 	f.Live.Active.Add(-1)
 	if f.Live.Clients != nil {
 		f.Live.Clients.Release(w.clientHash(f, peer))
@@ -225,6 +250,5 @@ func (w *Worker) clientHash(f *backend.Frontend, peer sys.Addr) uint64 {
 // refuse resets a connection that is not let in. It was never counted as accepted.
 func (w *Worker) refuse(f *backend.Frontend, fd int, why stats.Refusal) {
 	w.k.Reset(fd)
-	w.Limits.Held.Add(-1)
 	w.sheet.Row(stats.Frontend, int(f.Number)).Add(stats.RefusedBase+int(why), 1)
 }

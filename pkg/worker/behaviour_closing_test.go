@@ -33,7 +33,7 @@ func newClosing(t *testing.T) *closing {
 		}
 		w.turn()
 	}
-	for x.w.slots.at(0).half[toBackend].Held() > 0 {
+	for x.behind() > 0 {
 		x.b.Read(1)
 		w.turn()
 	}
@@ -41,6 +41,13 @@ func newClosing(t *testing.T) *closing {
 		t.Fatal("nothing is on its way")
 	}
 	return x
+}
+
+// behind is what is not yet in the worker's socket to the backend.
+func (x *closing) behind() int {
+	s := x.w.slots.at(0)
+	unread, _ := x.Unread(int(s.fd[client]))
+	return x.c.Unsent() + unread + s.half[toBackend].Held()
 }
 
 // unsent is what the worker's socket to the backend has to send.

@@ -6,7 +6,9 @@ import (
 
 	"github.com/longsplice/longsplice/pkg/backend"
 	"github.com/longsplice/longsplice/pkg/flow"
+	"github.com/longsplice/longsplice/pkg/simkernel"
 	"github.com/longsplice/longsplice/pkg/stats"
+	"github.com/longsplice/longsplice/pkg/sys"
 	"github.com/longsplice/longsplice/pkg/testkit"
 )
 
@@ -189,5 +191,94 @@ func TestNobodyIsEvictedWithoutFirstByte(t *testing.T) {
 	s.wantWaiting(t, 1)
 	if n := s.ended(stats.Evicted); n != 0 {
 		t.Errorf("%d evicted, want none", n)
+	}
+}
+
+// between is a kernel where something else happens once, while an accept is under way.
+type between struct {
+	*simkernel.Kernel
+	then func()
+}
+
+func (k *between) Accept(fd int) (int, sys.Addr, sys.Errno) {
+	if then := k.then; then != nil {
+		k.then = nil
+		then()
+	}
+	return k.Kernel.Accept(fd)
+}
+
+// Two workers see the last place of a frontend that waits when it is full. One gets it, and nobody is sent away.
+func TestLastPlaceIsTakenBeforeTheAccept(t *testing.T) {
+	k := &between{Kernel: simkernel.New(1, simkernel.Options{Immediate: true})}
+	snap := newSnapshot(t, backend.PoolOptions{}, testTimeouts, identity("b1", loopback))
+	snap.Frontends[0].MaxSessions, snap.Frontends[0].RefuseWhenFull = 1, false
+	limits := &Limits{Max: 100}
+	var workers [2]*Worker
+	for i := range workers {
+		c := testConfig(k)
+		c.Limits = limits
+		w, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := k.Listen(sys.Addr{Port: 80})
+		w.Adopt(snap)
+		w.Listen(Listener{FD: l})
+		k.Dial(l, sys.Addr{Port: uint16(5000 + i)})
+		workers[i] = w
+	}
+	k.then = workers[1].turn
+	workers[0].turn()
+	for range 5 {
+		for i, w := range workers {
+			w.turn()
+			if n := simCounter(w, stats.Frontend, stats.RefusedBase+int(stats.Full)); n != 0 {
+				t.Fatalf("worker %d has sent a client away", i)
+			}
+		}
+	}
+	in, waits := workers[0], workers[1]
+	if in.Live() != 1 || waits.Live() != 0 || waits.paused != 1 {
+		t.Fatalf("%d and %d sessions, %d paused; want one, and one that waits", in.Live(), waits.Live(), waits.paused)
+	}
+	k.Clients()[0].Reset()
+	for range 5 {
+		in.turn()
+		k.Advance(pausedWaitMs * 1e6)
+		waits.turn()
+	}
+	if in.Live() != 0 || waits.Live() != 1 {
+		t.Errorf("%d and %d sessions, want the second client's", in.Live(), waits.Live())
+	}
+	if n, all := snap.Frontends[0].Live.Active.Load(), limits.Held.Load(); n != 1 || all != 1 {
+		t.Errorf("%d places of the frontend are taken, %d of the process; want 1", n, all)
+	}
+}
+
+// A client that is turned away at the door leaves no place taken, whichever way the frontend is full.
+func TestRefusalGivesThePlacesBack(t *testing.T) {
+	for name, refuses := range map[string]bool{"refuses when full": true, "waits when full": false} {
+		t.Run(name, func(t *testing.T) {
+			testkit.LeakCheck(t)
+			s := newStage(t, func(_ *Config, f *backend.Frontend) {
+				f.RefuseWhenFull, f.MaxSessions = refuses, 10
+				f.MaxSessionsPerClient, f.Live.Clients = 1, flow.NewClientTable(100)
+			})
+			s.pair()
+			for range 3 {
+				wantRefused(t, s.front)
+			}
+			s.wantRefusals(t, stats.ClientFull, 3)
+			s.ask(t, func(w *Worker) { w.snap.Frontends[0].Deny = flow.NewNetworks([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}) })
+			for range 3 {
+				wantRefused(t, s.front)
+			}
+			s.ask(t, func(w *Worker) {
+				if n, all := w.snap.Frontends[0].Live.Active.Load(), w.Limits.Held.Load(); n != 1 || all != 1 {
+					t.Errorf("%d places of the frontend are taken, %d of the process; want 1", n, all)
+				}
+			})
+		})
 	}
 }

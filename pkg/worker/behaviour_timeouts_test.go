@@ -246,3 +246,72 @@ func TestBackendSocketGetsItsOptionsLate(t *testing.T) {
 		}
 	}
 }
+
+// Timeouts shorter than a session's first look count from its first moment.
+func TestShortTimeoutsActInTime(t *testing.T) {
+	const ms = 100
+	for name, c := range map[string]struct {
+		times  backend.Timeouts
+		reason stats.Reason
+	}{
+		"idle":       {backend.Timeouts{Idle: ms}, stats.IdleTimeout},
+		"first_byte": {backend.Timeouts{FirstByte: ms}, stats.IdleTimeout},
+		"half_close": {backend.Timeouts{HalfClose: ms}, stats.HalfCloseTimeout},
+		"stall":      {backend.Timeouts{Stall: ms}, stats.StallTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, w, _ := simWorker(t, 1)
+			k.Immediate = false
+			w.snap.Frontends[0].Timeouts = c.times
+			w.turn()
+			k.Settle()
+			w.turn()
+			switch name {
+			case "half_close":
+				k.Clients()[0].ShutdownWrite()
+				k.Immediate = true
+			case "stall":
+				k.Clients()[0].Send(64) // passed on, but it never arrives
+			}
+			k.Clients()[0].Deliver(64)
+			w.turn()
+			pass := func(ms int) {
+				for range ms / 5 {
+					k.Advance(5e6)
+					w.turn()
+				}
+			}
+			pass(ms - 10)
+			if w.Live() != 1 {
+				t.Fatal("the session ended too early")
+			}
+			pass(ms)
+			if n := simCounter(w, stats.Frontend, stats.EndedBase+int(c.reason)); n != 1 {
+				t.Errorf("%d sessions ended in time as %v, want 1", n, c.reason)
+			}
+		})
+	}
+}
+
+// Nobody stalls before the time is over, counted from the connect: not even a receiver that has taken nothing yet.
+func TestStallCountsFromTheConnect(t *testing.T) {
+	k, w := simStage(t, 1)
+	k.Immediate = false
+	w.snap.Frontends[0].Timeouts = backend.Timeouts{Stall: 1600}
+	k.Clients()[0].Send(100)
+	k.Clients()[0].Deliver(100)
+	pass := func(ms int) {
+		for range ms / 50 {
+			k.Advance(50e6)
+			w.turn()
+		}
+	}
+	pass(1500)
+	if w.Live() != 1 {
+		t.Fatal("the session ended too early")
+	}
+	pass(1000)
+	if n := simCounter(w, stats.Frontend, stats.EndedBase+int(stats.StallTimeout)); n != 1 {
+		t.Errorf("%d sessions ended by the stall timeout, want 1", n)
+	}
+}

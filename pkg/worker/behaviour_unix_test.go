@@ -122,3 +122,45 @@ func TestUnixBackendThatIsFull(t *testing.T) {
 		t.Errorf("%d refusals counted, want 1", n)
 	}
 }
+
+// A unix client that has said its word and closed, while its session was still dialling, has done nothing wrong: for a
+// unix socket a hang-up is the usual close. The backend gets every byte and the end.
+func TestUnixClientThatClosesWhileDialling(t *testing.T) {
+	testkit.LeakCheck(t)
+	l, err := testkit.Listen(loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	times := testTimeouts
+	times.Connect = 300
+	o := backend.PoolOptions{ConnectRetries: 1, Algorithm: backend.RoundRobin}
+	r := newRig(t, newSnapshot(t, o, times, identity("a-hole", blackHole(t)), identity("b-works", l.Addr())), nil)
+	path := filepath.Join(t.TempDir(), "f")
+	fd, err := sys.ListenUnix(path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.stop()
+		sys.Real{}.Close(fd)
+	})
+	r.ask(t, func(w *Worker) { w.Listen(Listener{FD: fd, Name: "unix:f"}) })
+	c := dialUnix(t, path)
+	if _, err := c.Write(make([]byte, 500)); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	b, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := play(t, b, testkit.ReadToEnd(), testkit.Close())
+	if tr.Received != 500 || tr.End != testkit.EndFIN {
+		t.Errorf("backend: %v; want 500 bytes, then FIN", tr)
+	}
+	r.wantEnds(t, stats.ClientFIN, 1)
+	if n := r.failures(0, stats.FailTimeout); n != 1 {
+		t.Errorf("%d attempts timed out, want 1: the test did not see what it is about", n)
+	}
+}

@@ -35,8 +35,8 @@ func (w *Worker) sourceEnded(slot uint32, s *session, dir int) {
 		return
 	}
 	w.k.ShutdownWrite(int(s.fd[other(dir)])) // a reset that is there already shows when it is read
-	if t := w.frontend(s).Timeouts.HalfClose; t > 0 {
-		w.wheel.Arm(slot, w.nowMs+min(t, firstTickMs))
+	if w.frontend(s).Timeouts.HalfClose > 0 {
+		w.wheel.Arm(slot, w.soon(s))
 	}
 }
 
@@ -247,7 +247,6 @@ func (w *Worker) bury() {
 		w.unpick(s)
 		w.leave(w.frontend(s), s.peer)
 		w.slots.give(slot)
-		w.Limits.Held.Add(-1)
 		w.freed = true
 	}
 	w.dead = w.dead[:0]

@@ -14,7 +14,7 @@ const sessionEvents = sys.EPOLLIN | sys.EPOLLOUT | sys.EPOLLPRI | sys.EPOLLRDHUP
 // would report a hang-up, and whatever happened in between is reported as an edge anyway.
 func (w *Worker) dial(slot uint32, s *session, b *backend.Backend) {
 	w.beginDial(s, b)
-	fd, errno := w.k.Socket(b.To.Family())
+	fd, errno := w.socket(b.To.Family())
 	if errno != 0 {
 		w.dialFailed(slot, s, errno)
 		return
@@ -70,31 +70,46 @@ func (w *Worker) watch(slot uint32, s *session) sys.Errno {
 }
 
 // dialEvent is an event of either side while connecting. A client that has sent its FIN may still want an answer (a
-// half-close); only one that is gone altogether cancels the connect.
+// half-close); only one that is gone by RST cancels the connect. A unix socket's hang-up is no RST but the usual close:
+// what it wrote before is still to be passed on.
 func (w *Worker) dialEvent(slot uint32, s *session, side int, events uint32) {
-	if side == client {
-		if events&(sys.EPOLLERR|sys.EPOLLHUP) != 0 {
-			w.cut(slot, s, stats.ClientLeft)
-			return
-		}
+	switch {
+	case side == server:
+		w.dialAnswered(slot, s, events)
+	case events&sys.EPOLLERR != 0, events&sys.EPOLLHUP != 0 && !s.onUnix():
+		w.cut(slot, s, stats.ClientLeft)
+	default:
 		s.latch(client, events, w.turns)
-		return
 	}
-	if events&(sys.EPOLLERR|sys.EPOLLHUP) != 0 {
-		errno := w.k.SockError(int(s.fd[server]))
-		if errno != 0 {
+}
+
+// dialAnswered is an event of the connecting socket. An error is either the answer, or that of a connection which stood
+// and has ended since: then what the backend said first is passed on, and its end as what it was.
+func (w *Worker) dialAnswered(slot uint32, s *session, events uint32) {
+	if events&(sys.EPOLLERR|sys.EPOLLHUP) != 0 && !w.spoke(s, events) {
+		switch errno := w.k.SockError(int(s.fd[server])); {
+		case errno == sys.EPIPE: // a FIN without a byte came before the RST; recv tells of it all the same
+		case errno != 0:
 			w.dialFailed(slot, s, errno)
 			return
-		}
-		if events&sys.EPOLLERR != 0 {
+		case events&sys.EPOLLERR != 0:
 			w.dialFailed(slot, s, sys.EPROTO) // an error without a name is a failure all the same
 			return
+		default:
+			return // some kernels report a hang-up before the answer
 		}
 	}
-	if events&sys.EPOLLOUT != 0 && events&sys.EPOLLHUP == 0 {
+	if events&sys.EPOLLOUT != 0 {
 		s.latch(server, events, w.turns)
 		w.connected(slot, s)
 	}
+}
+
+// spoke tells whether a connecting socket has bytes to read. The question leaves the error in its place, for the recv
+// that comes behind the last byte.
+func (w *Worker) spoke(s *session, events uint32) bool {
+	n, errno := w.k.Unread(int(s.fd[server]))
+	return errno == 0 && n > 0 || events&sys.EPOLLPRI != 0
 }
 
 // connected begins relaying, unless the socket has connected to itself: a backend that is down and whose port lies in
@@ -115,7 +130,8 @@ func (w *Worker) connected(slot uint32, s *session) {
 	s.state, s.reason, s.errno = relaying, stats.None, 0
 	s.lastMs = w.nowMs
 	s.half[toBackend].Set(relay.Writable)
-	w.wheel.Arm(slot, w.nowMs+firstTickMs)
+	s.sinceMs = [2]uint32{uint32(w.nowMs), uint32(w.nowMs)}
+	w.wheel.Arm(slot, w.soon(s))
 	w.relay(slot, s)
 }
 
@@ -123,7 +139,8 @@ func (w *Worker) connected(slot uint32, s *session) {
 func (w *Worker) dialFailed(slot uint32, s *session, errno sys.Errno) {
 	failure := stats.FailOther
 	switch errno {
-	case sys.ECONNREFUSED, sys.ECONNRESET, sys.EAGAIN, sys.ENOENT: // EAGAIN: a unix socket's backlog is full; no event will tell
+	case sys.ECONNREFUSED, sys.ECONNRESET, sys.EAGAIN, sys.ENOENT:
+		// ECONNRESET: accepted, and reset without a byte. EAGAIN: a unix socket's backlog is full; no event will tell.
 		failure = stats.FailRefused
 	case sys.ETIMEDOUT:
 		failure = stats.FailTimeout
@@ -154,7 +171,6 @@ func (w *Worker) connectFailed(slot uint32, s *session, failure stats.ConnectFai
 	s.retries++
 	w.poolRow(s).Add(stats.Retries, 1)
 	w.hangUp(s, server)
-	s.half[toBackend].Clear(relay.Writable)
 	s.half[toClient] = relay.Half{}
 	s.half[toClient].Set(relay.Writable)
 	w.unpick(s)

@@ -9,8 +9,8 @@
 //  5. close.go    pass the end on as what it was, count the reason, close, free the slot
 //
 // Beside the stages: worker.go (the struct, Run), loop.go (one turn: wait, dispatch, ready list, timers, orders),
-// session.go (slots), timers.go (what a session's one lazy timer does), order.go (what the control side may ask),
-// listing.go, shed.go.
+// session.go (slots), spare.go (the socket in hand), timers.go (what a session's one lazy timer does), order.go (what the
+// control side may ask), listing.go, shed.go.
 //
 // A stage ends by calling the next one or by waiting for an event; nothing is handed to a goroutine. A worker's slots,
 // descriptors and counters belong to its own thread alone. It shares with other workers only the atomics of

@@ -2,12 +2,8 @@ package worker
 
 import (
 	"github.com/longsplice/longsplice/pkg/backend"
-	"github.com/longsplice/longsplice/pkg/flow"
 	"github.com/longsplice/longsplice/pkg/stats"
 )
-
-// protoTCP is the protocol of every flow key (RFC 9293).
-const protoTCP = 6
 
 // pick chooses the backend of a session, or of its next attempt, and dials it. failed is the backend of the last
 // attempt, or NoBackend.
@@ -27,7 +23,7 @@ func (w *Worker) pick(slot uint32, s *session, failed backend.Number) {
 // choose picks a member and takes a place there. Another worker may take the last place first: then again.
 func (w *Worker) choose(s *session, f *backend.Frontend, avoid backend.Number) *backend.Member {
 	p := f.Pool
-	hash := w.hash(s, f)
+	hash := f.Hash(&w.snap.Hasher, s.peer, w.listeners[s.listener].Addr, s.id)
 	for range len(p.Members) + 1 {
 		m := p.Pick(&w.cursors[p.Number], hash, w.monotonicMs(), avoid)
 		if m == nil || m.Acquire(m.MaxSessions) {
@@ -43,22 +39,4 @@ func (w *Worker) unpick(s *session) {
 		w.snap.Backends[s.backend].Release()
 		s.backend = backend.NoBackend
 	}
-}
-
-// hash is what the pool's table is asked with. A unix socket has no addresses: the session's id stands in.
-func (w *Worker) hash(s *session, f *backend.Frontend) uint64 {
-	l := &w.listeners[s.listener]
-	h := &w.snap.Hasher
-	switch {
-	case s.peer.Port == 0:
-		return h.Counter(s.id)
-	case f.Pool.Hash == backend.HashClient:
-		return h.Client(s.peer.IP)
-	case f.Pool.Hash == backend.HashClientPrefix:
-		return h.Client(flow.Prefix(s.peer.IP, f.Prefix4, f.Prefix6))
-	}
-	return h.Tuple(&flow.Key{
-		ClientIP: s.peer.IP, ClientPort: s.peer.Port,
-		ListenIP: l.Addr.IP, ListenPort: l.Addr.Port, Proto: protoTCP,
-	})
 }

@@ -81,6 +81,9 @@ type session struct {
 
 func (s *session) has(m marks) bool { return s.marks&m != 0 }
 
+// onUnix tells whether the client has come by a unix socket: those have no addresses.
+func (s *session) onUnix() bool { return s.peer.Port == 0 }
+
 // other is the opposite side or half.
 func other(i int) int { return 1 - i }
 

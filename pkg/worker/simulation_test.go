@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/longsplice/longsplice/pkg/backend"
@@ -35,6 +36,8 @@ type sim struct {
 	rude   bool                     // somebody closed early or reset, or we cut a session: not every byte need arrive
 	ours   bool                     // we cut a session, or may have: not even what came before a RST need arrive
 	resets map[*simkernel.Peer]bool // who reset a stream; true: when all it had sent was acknowledged
+	mute   int                      // backends that reset, perhaps before a byte of theirs had arrived
+	gone   int                      // clients that reset
 	steps  int
 }
 
@@ -43,6 +46,7 @@ func (m *sim) begin(seed uint64) {
 	k := m.k
 	k.Restart(seed)
 	m.rude, m.ours, m.resets, m.steps = false, false, map[*simkernel.Peer]bool{}, 0
+	m.mute, m.gone = 0, 0
 	r := k.Rand()
 	var to []backend.Identity
 	for i := range 1 + r.IntN(3) {
@@ -103,7 +107,7 @@ func (m *sim) step() {
 	k := m.k
 	switch r := k.Rand().IntN(1000); {
 	case r < 40 && len(k.Clients()) < 5:
-		k.Dial(m.lfd, sys.Addr{IP: [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: byte(1 + len(k.Clients()))}, Port: 5000})
+		m.dial()
 	case r < 350:
 		k.Step()
 	case r < 600:
@@ -115,11 +119,60 @@ func (m *sim) step() {
 		k.Advance(int64(1+k.Rand().IntN(4000)) * 1e6)
 	case r < 643:
 		m.order()
+	case r < 646 && len(k.Backends()) > 0:
+		m.speakAndLeave(k.Backends()[len(k.Backends())-1]) // the worker may not have seen that it accepted
+	case r < 649 && len(k.Clients()) > 0:
+		m.speakAndLeave(k.Clients()[len(k.Clients())-1]) // and may still be dialling for this one
 	default:
 		if p := m.anyPeer(); p != nil {
 			m.peerStep(p)
 		}
 	}
+}
+
+func (m *sim) dial() {
+	if m.k.Rand().IntN(5) == 0 {
+		m.k.DialUnix(m.lfd)
+		return
+	}
+	m.k.Dial(m.lfd, sys.Addr{IP: [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: byte(1 + len(m.k.Clients()))}, Port: 5000})
+}
+
+// speakAndLeave lets a peer do both before the worker has its next turn.
+func (m *sim) speakAndLeave(p *simkernel.Peer) {
+	if p.Closed {
+		return
+	}
+	p.Send(m.k.Rand().IntN(60))
+	p.Deliver(math.MaxInt)
+	if m.k.Rand().IntN(4) == 0 {
+		p.ShutdownWrite()
+		p.Deliver(math.MaxInt)
+	}
+	if m.k.Rand().IntN(4) > 0 {
+		m.reset(p)
+	}
+	p.Deliver(math.MaxInt)
+}
+
+// reset lets a peer cut its connection; on a unix socket that is a close.
+func (m *sim) reset(p *simkernel.Peer) {
+	m.rude = true
+	if p.Unix() {
+		p.Close()
+		return
+	}
+	whole := p.Unsent() == 0
+	if !p.HalfClosed() { // behind a FIN it does not show
+		m.resets[p] = whole
+	}
+	switch {
+	case slices.Contains(m.k.Clients(), p):
+		m.gone++
+	case !whole || p.Sent == 0 && !p.HalfClosed():
+		m.mute++
+	}
+	p.Reset()
 }
 
 // order is what an operator might ask.
@@ -171,7 +224,7 @@ func (m *sim) peerStep(p *simkernel.Peer) {
 	case p.HalfClosed():
 	case r < 90:
 		p.Send(1 + m.k.Rand().IntN(1000))
-	case r < 94 && !p.UrgentPending():
+	case r < 94 && !p.UrgentPending() && !p.Unix():
 		p.SendUrgent()
 	case r < 97:
 		p.ShutdownWrite()
@@ -179,9 +232,7 @@ func (m *sim) peerStep(p *simkernel.Peer) {
 		m.rude = true
 		p.Close()
 	case r == 98:
-		m.rude = true
-		m.resets[p] = p.Unsent() == 0
-		p.Reset()
+		m.reset(p)
 	}
 }
 
@@ -284,6 +335,9 @@ func (m *sim) verdict() string {
 	if why := m.judgeCounts(&m.counts); why != "" {
 		return why
 	}
+	if why := m.judgeBlame(&m.counts); why != "" {
+		return why
+	}
 	for _, p := range m.peers() {
 		if why := m.judgePeer(p); why != "" {
 			return why
@@ -342,6 +396,29 @@ func (m *sim) judgeCounts(c *stats.Copy) string {
 	return ""
 }
 
+// judgeBlame: no backend counts as refusing that did not, no client as gone that was not, and nobody is let in who cannot
+// be connected for want of a descriptor.
+func (m *sim) judgeBlame(c *stats.Copy) string {
+	var failed [stats.NumConnectFailures]int
+	for _, b := range m.snap.Backends {
+		for f := range failed {
+			failed[f] += int(c.Value(stats.Backend, int(b.Number), stats.FailureBase+f))
+		}
+	}
+	ended := func(r stats.Reason) int { return int(c.Value(stats.Frontend, 0, stats.EndedBase+int(r))) }
+	switch {
+	case failed[stats.FailRefused] > m.k.Refused+m.mute:
+		return fmt.Sprintf("%d connects counted as refused of %d, and of %d that may look so", failed[stats.FailRefused], m.k.Refused, m.mute)
+	case failed[stats.FailOther] > 0:
+		return fmt.Sprintf("%d connects failed in a way that there is not", failed[stats.FailOther])
+	case ended(stats.ClientLeft) > m.gone:
+		return fmt.Sprintf("%d clients counted as gone while dialling, %d have reset", ended(stats.ClientLeft), m.gone)
+	case m.snap.Pools[0].ConnectRetries == 0 && ended(stats.NoFDs) > 0:
+		return "a client was let in and then sent away for want of a descriptor"
+	}
+	return ""
+}
+
 // judgePeer: what a peer read is what the other one sent, and ends as that ended it.
 func (m *sim) judgePeer(p *simkernel.Peer) string {
 	if byRecv, _ := p.Swallowed(); byRecv > 0 {
@@ -355,7 +432,7 @@ func (m *sim) judgePeer(p *simkernel.Peer) string {
 		return ""
 	}
 	if whole, reset := m.resets[src]; reset && !p.Closed {
-		if p.End != simkernel.RST {
+		if p.End != simkernel.RST && !p.Unix() {
 			return fmt.Sprintf("peer %d (fd %d) reads a %v where a RST was sent by %d (fd %d)", p.ID(), p.FD, p.End, src.ID(), src.FD)
 		}
 		if _, byKernel := src.Swallowed(); whole && !m.ours && p.Received+int64(byKernel+p.Missed()) != src.Sent {

@@ -6,9 +6,25 @@ import (
 	"github.com/longsplice/longsplice/pkg/sys"
 )
 
-// firstTickMs is when a session that stands gets its first look: short sessions are over by then and never pay for
-// what the look does.
+// firstTickMs is when a session that stands gets its first look, unless a timeout is shorter: short sessions are over by
+// then and never pay for what the look does.
 const firstTickMs = 1000
+
+// soon is when to look at a session that has just been connected or half-closed: after a second, or at its nearest
+// timeout.
+func (w *Worker) soon(s *session) int64 {
+	t := &w.frontend(s).Timeouts
+	wait := int64(firstTickMs)
+	if t.FirstByte > 0 && s.has(isFresh) {
+		wait = min(wait, s.beganMs+t.FirstByte-w.nowMs)
+	}
+	for _, ms := range [...]int64{t.Idle, t.HalfClose, t.Stall} {
+		if ms > 0 {
+			wait = min(wait, ms)
+		}
+	}
+	return w.nowMs + max(wait, 1)
+}
 
 // timer is the one timer of a session going off. Activity does not touch timers, it only writes lastMs; the tick works
 // out what is nearest and arms the timer again.

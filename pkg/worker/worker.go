@@ -77,6 +77,7 @@ type Worker struct {
 	fresh   freshList
 	dead    []uint32 // sessions that ended in this batch
 	freed   bool     // descriptors were closed since accepting was last looked at
+	spare   spare
 
 	nextID  uint64
 	sources map[uint32]sys.Addr // by slot: what the log will want of backends' connections that are closed already
@@ -118,6 +119,8 @@ func New(c Config) (*Worker, error) {
 		Blocks: relay.NewBlocks(c.BufferBytes, c.MaxBlocks),
 	}
 	w.mover.Pipes.Check = c.CheckPipes
+	w.spare = spare{fd: -1, family: sys.AF_INET}
+	w.refill() // else before the first accept
 	return w, nil
 }
 
@@ -162,6 +165,7 @@ func (w *Worker) closeAll() {
 	w.sheet.Publish()
 	w.finishOrders()
 	w.mover.Pipes.Close()
+	w.dropSpare()
 	w.k.Close(w.wakefd)
 	w.k.Close(w.epfd)
 }
