@@ -18,7 +18,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: run test check build race fuzz-smoke sim bench bench-peers generate verify-generated fmt fmt-check vet ladder lint install clean help
+.PHONY: run test check build race fuzz-smoke sim faults baselines bench bench-peers generate verify-generated fmt fmt-check vet ladder lint install clean help
 
 run: build ## the demo: backends, clients and the real data path in one process
 	bin/longsplice demo
@@ -40,13 +40,19 @@ fuzz-smoke: ## every fuzz target for FUZZTIME (3s)
 	while IFS=: read -r file _ target; do \
 		found=1; \
 		echo "fuzz $$target in $$(dirname $$file) for $(FUZZTIME)"; \
-		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" </dev/null; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$(dirname $$file)" </dev/null; \
 	done < <(grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed 's/func //' | sort); \
 	[ $$found = 1 ] || { echo 'fuzz-smoke: found no fuzz target' >&2; exit 1; }
 
 sim: ## the simulation for SIM_FOR (10m), or SIM_SEEDS seeds, from SIM_FIRST (random) on
 	LONGSPLICE_SIM_FOR=$(SIM_FOR) LONGSPLICE_SIM_SEEDS=$(SIM_SEEDS) LONGSPLICE_SIM_FIRST=$(SIM_FIRST) \
 		$(GO) test ./pkg/worker -run '^TestSimulation$$' -count 1 -timeout 0 -v
+
+faults: ## the wrong lines of pkg/matrix/testdata/faults (FAULTS=regexp over "row: what"): each makes its test fail
+	LONGSPLICE_FAULTS=1 FAULTS='$(FAULTS)' $(GO) test -v -count 1 -timeout 0 -run '^TestFaultsAreKilled$$' ./pkg/matrix
+
+baselines: ## how connections end through longsplice, HAProxy, nginx and io.Copy
+	GO='$(GO)' benchmarks/baselines.sh
 
 bench: build ## longsplice beside HAProxy and nginx on this machine
 	benchmarks/compare.sh

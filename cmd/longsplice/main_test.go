@@ -26,6 +26,10 @@ import (
 const asProgram = "LONGSPLICE_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(withoutSplice) != "" {
+		fmt.Fprintln(os.Stderr, forbidSplice())
+		os.Exit(exitFailed)
+	}
 	if os.Getenv(asProgram) != "" {
 		main()
 	}

@@ -22,7 +22,7 @@ type service struct {
 
 	balancer *balancer.Balancer // nil until it has started
 	doors    *doors             // the balancer opens and closes them
-	stopped  chan struct{} // closed when the balancer has stopped; nil until it is told to
+	stopped  chan struct{}      // closed when the balancer has stopped; nil until it is told to
 }
 
 // startResult is what balancer.Start returned.

@@ -5,24 +5,28 @@ package backend
 type Cursor struct{ next uint32 }
 
 // Pick chooses a member for a new session: the primaries, then the backups; without regard to health while the pool is
-// in panic. avoid is a backend that just failed, taken again only if there is no other (NoBackend: none to avoid). It
-// returns nil when every member is draining, full, ejected or (outside a panic) unhealthy. The choice of the maglev
+// in panic. avoid is a backend that just failed (NoBackend: none): then those whose last connect failed are passed over
+// too, or the attempts of a session would go to and fro between two dead ones; it is taken again only if there is no other.
+// Pick returns nil when every member is draining, full, ejected or (outside a panic) unhealthy. The choice of the maglev
 // algorithm is a function of hash and the members' state alone, the same on every worker and box.
 func (p *Pool) Pick(c *Cursor, hash uint64, nowMs int64, avoid Number) *Member {
-	q := query{hash: hash, nowMs: nowMs, avoid: avoid, sessions: p.Live.Sessions.Load(), panicking: p.Live.Panic.Load()}
+	q := query{hash: hash, nowMs: nowMs, avoid: avoid, wary: true, sessions: p.Live.Sessions.Load(), panicking: p.Live.Panic.Load()}
 	if t := &p.primary; p.Algorithm == Maglev && t.weight != 0 { // nearly always the end of it; a third faster than by calls
 		if m := &t.members[t.table.Lookup(hash)]; q.takes(m) && !t.overShare(m, &q) {
 			return m
 		}
 	}
-	if m := p.pick(c, &q); m != nil {
-		return m
+	for {
+		m := p.pick(c, &q)
+		switch {
+		case m != nil || q.avoid == NoBackend:
+			return m
+		case q.wary:
+			q.wary = false
+		default:
+			q.avoid = NoBackend
+		}
 	}
-	if avoid != NoBackend {
-		q.avoid = NoBackend
-		return p.pick(c, &q)
-	}
-	return nil
 }
 
 func (p *Pool) pick(c *Cursor, q *query) *Member {
@@ -38,18 +42,23 @@ type query struct {
 	nowMs     int64
 	sessions  int64 // of the whole pool
 	avoid     Number
+	wary      bool // with somebody to avoid: avoid all whose last connect failed
 	panicking bool
 }
 
 // takes tells whether a member may get a new session.
 func (q *query) takes(m *Member) bool {
 	switch {
-	case m.Weight == 0, q.avoid != NoBackend && m.Number == q.avoid, m.Draining(), m.Ejected(q.nowMs): // Number lies on a line of its own
+	case m.Weight == 0, q.avoid != NoBackend && q.avoids(m), m.Draining(), m.Ejected(q.nowMs): // Number lies on a line of its own
 		return false
 	case m.Health() == Unhealthy && !q.panicking:
 		return false
 	}
 	return m.MaxSessions == 0 || m.Sessions() < m.MaxSessions
+}
+
+func (q *query) avoids(m *Member) bool {
+	return m.Number == q.avoid || q.wary && m.failures.Load() > 0
 }
 
 // overShare is bounded load (Mirrokni, Thorup, Zadimoghaddam: "Consistent Hashing with Bounded Loads", 2017): whether

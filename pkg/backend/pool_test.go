@@ -73,7 +73,7 @@ const now = 1_000_000 // ms
 var algorithms = map[string]Algorithm{"maglev": Maglev, "least_sessions": LeastSessions, "round_robin": RoundRobin}
 
 // A pool is described by its members' names in letters. Capitals are backups, and a sign behind a letter is the state:
-// - unhealthy, ! draining, ^ ejected, = full, 0 without weight; ? and + are unknown and healthy.
+// - unhealthy, ! draining, ^ ejected, = full, 0 without weight, * one connect failed; ? and + are unknown and healthy.
 func described(t testing.TB, o PoolOptions, text string) *Pool {
 	t.Helper()
 	var members []member
@@ -102,6 +102,8 @@ func described(t testing.TB, o PoolOptions, text string) *Pool {
 			last.SetDraining(true)
 		case '^':
 			last.eject(now + 1)
+		case '*':
+			last.Failed()
 		case '=':
 			last.Acquire(0)
 		case '?', '0':
@@ -158,6 +160,9 @@ func TestWhoIsPicked(t *testing.T) {
 		{"a backup rather than the one to avoid", "aB", "a", "B", PoolOptions{}},
 		{"the one to avoid if there is no other", "ab-", "a", "a", PoolOptions{}},
 		{"the one to avoid, but not if it is full", "a=b-", "a", "none", PoolOptions{}},
+		{"not those whose last connect failed either", "ab*cd*", "a", "c", PoolOptions{}},
+		{"those whose last connect failed before the one to avoid", "a*b*c-", "a", "b", PoolOptions{}},
+		{"at first, those whose last connect failed too", "ab*", "", "ab", PoolOptions{}},
 	}
 	for _, c := range cases {
 		for algorithm, a := range algorithms {

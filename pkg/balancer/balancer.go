@@ -155,7 +155,7 @@ func newBalancer(o Options) *Balancer {
 	if o.lookup != nil {
 		b.resolver.Lookup = o.lookup
 	}
-	b.checker = health.New(health.Hooks{Changed: b.healthChanged, Checked: b.watch.checked})
+	b.checker = health.New(health.Hooks{Changing: b.watch.changing, Changed: b.healthChanged, Checked: b.watch.checked})
 	return b
 }
 

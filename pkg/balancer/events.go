@@ -2,12 +2,13 @@ package balancer
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
 
 // hub passes events on: to the process log, to subscribers and to a short memory. An event of one name and subject is
-// passed on at most once in quietFor; what was kept back is counted in the next.
+// passed on at most once in quietFor; what was kept back is counted in the next, or told by itself when that time is over.
 type hub struct {
 	mu          sync.Mutex
 	log         func(Event)
@@ -17,9 +18,11 @@ type hub struct {
 	now         func() time.Time
 }
 
+// muted is what is known of one name and subject.
 type muted struct {
-	at         time.Time
+	at         time.Time // when one was passed on
 	suppressed int
+	last       Event // of those kept back
 }
 
 const (
@@ -49,10 +52,34 @@ func (h *hub) emit(e Event) {
 		h.last[key] = m
 	} else if e.Time.Sub(m.at) < quietFor {
 		m.suppressed++
+		m.last = e
 		return
 	}
 	e.Suppressed = m.suppressed
-	m.at, m.suppressed = e.Time, 0
+	h.tell(m, e)
+}
+
+// flush tells of what was kept back and has had no successor since quietFor is over: the last of each name and subject, and
+// how many there were before it.
+func (h *hub) flush() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := h.now()
+	for _, m := range h.last {
+		if m.suppressed == 0 || now.Sub(m.at) < quietFor {
+			continue
+		}
+		e := m.last
+		e.Suppressed = m.suppressed - 1
+		e.Message = fmt.Sprintf("kept back at %s: %s", e.Time.Format("15:04:05"), e.Message)
+		e.Time = now
+		h.tell(m, e)
+	}
+}
+
+// tell passes an event on. The caller holds h.mu.
+func (h *hub) tell(m *muted, e Event) {
+	*m = muted{at: e.Time}
 	h.recent = append(h.recent, e)
 	if len(h.recent) > recentEvents {
 		h.recent = append(h.recent[:0:0], h.recent[1:]...)

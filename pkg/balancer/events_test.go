@@ -48,6 +48,39 @@ func TestAnEventIsToldOnceInTenSeconds(t *testing.T) {
 	}
 }
 
+// Each event is told or counted, also when none like it follows.
+func TestWhatWasKeptBackIsToldWhenTenSecondsAreOver(t *testing.T) {
+	h, now, logged := testHub()
+	for i := range 5 {
+		h.emit(Event{Name: "backend_unhealthy", Level: "warn", Subject: "chat/b0", Message: fmt.Sprint("check ", i)})
+		h.flush()
+		*now = now.Add(time.Second)
+	}
+	h.emit(Event{Name: "backend_healthy", Subject: "chat/b0"}) // nothing of it is kept back
+	*now = now.Add(4999 * time.Millisecond)
+	h.flush()
+	if len(*logged) != 2 {
+		t.Fatalf("told too early: %+v", *logged)
+	}
+	*now = now.Add(time.Millisecond)
+	h.flush()
+	h.flush()
+	if len(*logged) != 3 {
+		t.Fatalf("%d events were told, want the first, the healthy one, and what was kept back: %+v", len(*logged), *logged)
+	}
+	e := (*logged)[2]
+	at := time.Unix(1_000_000+4, 0).Format("15:04:05")
+	if e.Name != "backend_unhealthy" || e.Level != "warn" || e.Subject != "chat/b0" || e.Suppressed != 3 || !e.Time.Equal(*now) || e.Message != "kept back at "+at+": check 4" {
+		t.Errorf("told %+v; 5 happened, the first was told, this is the fifth", e)
+	}
+	h.emit(Event{Name: "backend_unhealthy", Subject: "chat/b0"})
+	*now = now.Add(quietFor)
+	h.flush()
+	if len(*logged) != 4 || (*logged)[3].Suppressed != 0 {
+		t.Errorf("10 s are to lie between two of a kind: %+v", (*logged)[3:])
+	}
+}
+
 func TestTheMemoryOfEventsIsBounded(t *testing.T) {
 	h, now, _ := testHub()
 	for i := range 10 * recentEvents {

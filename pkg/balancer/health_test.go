@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/longsplice/longsplice/pkg/backend"
 	"github.com/longsplice/longsplice/pkg/sys"
 	"github.com/longsplice/longsplice/pkg/testkit"
 )
@@ -66,6 +68,36 @@ func where(t *testing.T, b *Balancer) map[string]int {
 		n[s.Backend]++
 	}
 	return n
+}
+
+// A state and the reason beside it are of one moment: the reason is noted before the state changes, and until then the old
+// state has the old reason.
+func TestAStateIsShownWithItsOwnReason(t *testing.T) {
+	testkit.LeakCheck(t)
+	s := setup{health: `type = "none"`} // the test is the checker
+	b := s.start(t)
+	x := &b.snap.Load().Pools[0].Members[0]
+	shown := func() string {
+		st := backendNamed(t, b, "b0")
+		if st.Since.IsZero() {
+			t.Errorf("%s since never", st.State)
+		}
+		return st.State + ": " + st.Why
+	}
+	var got []string
+	for _, to := range []struct {
+		health backend.Health
+		why    string
+	}{{backend.Unhealthy, "it hung up"}, {backend.Healthy, "it answered"}, {backend.Unhealthy, "it is silent"}} {
+		b.watch.changing(x.Backend, to.health, to.why)
+		got = append(got, shown())
+		x.SetHealth(to.health)
+		got = append(got, shown())
+	}
+	want := "[healthy:  unhealthy: it hung up unhealthy: it hung up healthy: it answered healthy: it answered unhealthy: it is silent]"
+	if fmt.Sprint(got) != want {
+		t.Errorf("shown were\n%v, want\n%s", got, want)
+	}
 }
 
 func TestABackendThatDiesIsAvoidedUntilItIsBack(t *testing.T) {

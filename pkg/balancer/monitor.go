@@ -26,7 +26,7 @@ type watched struct {
 type seenState struct {
 	word  string
 	since time.Time
-	why   string
+	why   [3]string // what brought it to each health, the last time
 }
 
 // forget drops what is remembered of a backend that is gone.
@@ -48,13 +48,17 @@ func (w *watched) checked(pool, name, result string) {
 	w.checks[key][result]++
 }
 
+// changing notes why a backend's health is about to change.
+func (w *watched) changing(x *backend.Backend, to backend.Health, why string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.state[x]
+	s.why[to] = why
+	w.state[x] = s
+}
+
 // healthChanged is told by the checker.
 func (b *Balancer) healthChanged(p *backend.Pool, x *backend.Backend, from, to backend.Health, why string) {
-	b.watch.mu.Lock()
-	s := b.watch.state[x]
-	s.why = why
-	b.watch.state[x] = s
-	b.watch.mu.Unlock()
 	subject := x.Pool + "/" + x.Name
 	fields := map[string]string{"pool": x.Pool, "backend": x.Name, "address": x.Address}
 	switch {
@@ -103,6 +107,7 @@ func (b *Balancer) monitor(ctx context.Context) {
 		}
 		b.monitorPools()
 		b.monitorResources()
+		b.events.flush()
 		if n%5 == 0 {
 			b.monitorTCPMemory()
 			b.mu.Lock()
@@ -120,7 +125,7 @@ func (b *Balancer) monitorPools() {
 		b.monitorPanic(p)
 		for i := range p.Members {
 			m := &p.Members[i]
-			word := stateOf(m, now)
+			word := stateOf(m, m.Health(), now)
 			if before := b.watch.see(m.Backend, word); word == "ejected" && before != word {
 				b.Emit(Event{
 					Name: "backend_ejected", Level: "warn", Subject: p.Name + "/" + m.Name,
@@ -145,15 +150,15 @@ func (w *watched) see(x *backend.Backend, word string) string {
 	return before
 }
 
-// stateOf is the one word for a backend's state.
-func stateOf(m *backend.Member, nowMs int64) string {
+// stateOf is the one word for the state of a backend of that health.
+func stateOf(m *backend.Member, health backend.Health, nowMs int64) string {
 	switch {
 	case m.Weight == 0 || m.Draining():
 		return "draining"
 	case m.Ejected(nowMs):
 		return "ejected"
 	}
-	return [...]string{"unknown", "healthy", "unhealthy"}[m.Health()]
+	return [...]string{"unknown", "healthy", "unhealthy"}[health]
 }
 
 func (b *Balancer) monitorPanic(p *backend.Pool) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -279,6 +280,45 @@ func TestExplainAgreesWithWhereConnectionsGo(t *testing.T) {
 				t.Errorf("connections went to %v: too few to tell", counts)
 			}
 		})
+	}
+}
+
+// A client may come to several listeners; the answer says for which it is, and what it would be at the others.
+func TestExplainNamesTheListenerOfTheClientsFamily(t *testing.T) {
+	testkit.LeakCheck(t)
+	port := freePort(t)
+	at := func(host string) string { return fmt.Sprintf("%s:%d", host, port) }
+	text := fmt.Sprintf("[process]\nadmin = \"\"\ndrain_timeout = \"0s\"\n[[frontend]]\nname = \"chat\"\nlisten = [%q, %q, %q]\npool = \"chat\"\n", at("[::1]"), at("127.0.0.1"), at("127.0.0.2"))
+	text += fmt.Sprintf("[[frontend]]\nname = \"six\"\nlisten = [\"[::1]:%d\"]\npool = \"chat\"\n[[pool]]\nname = \"chat\"\nbalance_factor = 0\n", freePort(t))
+	for i := range 5 {
+		name := fmt.Sprintf("b%d", i)
+		text += fmt.Sprintf("[[pool.backend]]\nname = %q\naddress = %q\n", name, who(t, name))
+	}
+	b := start(t, "%s", text)
+	for i := range 20 {
+		c := dialFrom(t, fmt.Sprintf("127.0.0.%d:0", 10+i), at("127.0.0.2"))
+		x, err := b.Explain("chat", c.LocalAddr().String())
+		if err != nil || x.Listen != at("127.0.0.1") {
+			t.Fatalf("explain: %+v, %v; want the first IPv4 listener", x, err)
+		}
+		got, err := io.ReadAll(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{
+			"connection to " + at("127.0.0.1") + ", one of 2 listeners",
+			"connection to " + at("127.0.0.2") + " would go to " + string(got),
+		} {
+			if steps := strings.Join(x.Steps, "\n") + "\n"; !strings.Contains(steps, want) {
+				t.Errorf("the steps do not say %q:\n%s", want, steps)
+			}
+		}
+	}
+	if x, err := b.Explain("chat", "[2001:db8::1]:4711"); err != nil || x.Listen != at("[::1]") || !x.Admitted {
+		t.Errorf("an IPv6 client: %+v, %v", x, err)
+	}
+	if x, err := b.Explain("six", "192.0.2.1:4711"); err != nil || x.Admitted || x.Refusal != "no_listener" || x.Backend != "" {
+		t.Errorf("an IPv4 client of an IPv6 frontend: %+v, %v", x, err)
 	}
 }
 

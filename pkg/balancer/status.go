@@ -142,7 +142,7 @@ func (b *Balancer) removed() []*backend.Backend {
 
 // backendStatus wants b.mu held.
 func (b *Balancer) backendStatus(sum *stats.Copy, m *backend.Member) BackendStatus {
-	now, base := monotonicMs(), b.baseline[m.Number]
+	now, base, health := monotonicMs(), b.baseline[m.Number], m.Health()
 	v := func(counter int) uint64 {
 		n := sum.Value(stats.Backend, int(m.Number), counter)
 		if base != nil {
@@ -151,7 +151,7 @@ func (b *Balancer) backendStatus(sum *stats.Copy, m *backend.Member) BackendStat
 		return n
 	}
 	s := BackendStatus{
-		Name: m.Name, Address: m.Address, State: stateOf(m, now), Weight: m.Weight, Backup: m.Backup,
+		Name: m.Name, Address: m.Address, State: stateOf(m, health, now), Weight: m.Weight, Backup: m.Backup,
 		Sessions: m.Sessions(), MaxSessions: m.MaxSessions,
 		ToBackend: v(stats.BackendToBackend), ToClient: v(stats.BackendToClient),
 		Ended: map[string]uint64{}, Failures: map[string]uint64{}, Checks: map[string]uint64{},
@@ -162,16 +162,19 @@ func (b *Balancer) backendStatus(sum *stats.Copy, m *backend.Member) BackendStat
 	for f := stats.ConnectFailure(0); f < stats.NumConnectFailures; f++ {
 		s.Failures[f.String()] = v(stats.FailureBase + int(f))
 	}
-	b.watch.describe(m, &s)
+	b.watch.describe(m, health, &s)
 	return s
 }
 
-// describe adds what is remembered of a backend.
-func (w *watched) describe(m *backend.Member, s *BackendStatus) {
+// describe adds what is remembered of a backend. The health was read before: the reason for it is there.
+func (w *watched) describe(m *backend.Member, health backend.Health, s *BackendStatus) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	seen := w.state[m.Backend]
-	s.Since, s.Why = seen.since, seen.why
+	s.Since, s.Why = seen.since, seen.why[health]
+	if seen.word != s.State {
+		s.Since = time.Now() // the monitor has yet to see it
+	}
 	for result, n := range w.checks[[2]string{m.Pool, m.Name}] {
 		s.Checks[result] = n
 	}

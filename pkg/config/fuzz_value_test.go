@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"math/big"
 	"net/netip"
 	"strings"
@@ -116,7 +117,7 @@ func checkHost(t *testing.T, s string, a Address) {
 
 // FuzzUnits computes durations and sizes with numbers of any length.
 func FuzzUnits(f *testing.F) {
-	for _, s := range []string{"1h", "24h24m", "576h", "576h1ns", "0.1ms", "1µs", "-0s", "18446744073709551616B", "1024KiB", " 7 GiB", "00012B", "1e3B", "1_0B", "8589934591GiB"} {
+	for _, s := range []string{"1h", "24h24m", "576h", "576h1ns", "0.1ms", "1µs", "-0s", "18446744073709551616B", "1024KiB", " 7 GiB", "00012B", "1e3B", "1_0B", "8589934591GiB", "8589934592GiB", "17179869185GiB", "36028797018963969KiB"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -196,7 +197,8 @@ func FuzzFiles(f *testing.F) {
 			r.add("one", []byte(first))
 			r.add("two", []byte(second))
 			cfg, _, err := r.finish()
-			problems, _ := err.(Problems)
+			var problems Problems
+			errors.As(err, &problems)
 			if (cfg == nil) != (len(problems) > 0) {
 				t.Fatalf("%v and %v", cfg, err)
 			}

@@ -11,9 +11,11 @@ import (
 	"github.com/longsplice/longsplice/pkg/sys"
 )
 
-// Hooks are told what checks find. Either may be nil. They are called from the goroutines of checks, for one backend never
+// Hooks are told what checks find. Any may be nil. They are called from the goroutines of checks, for one backend never
 // two at a time, and must not call Close.
 type Hooks struct {
+	// Changing tells why a backend's health is about to be another: whoever sees the new one can know the reason.
+	Changing func(b *backend.Backend, to backend.Health, why string)
 	// Changed tells of a backend whose health is another now. why is for people.
 	Changed func(p *backend.Pool, b *backend.Backend, from, to backend.Health, why string)
 	// Checked tells of every check that was done: ok, fail, timeout, or local for a shortage of our own.

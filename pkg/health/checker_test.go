@@ -55,6 +55,37 @@ func TestRiseAndFall(t *testing.T) {
 	}
 }
 
+// Whoever sees a new health can know the reason: it is told before, the same as after.
+func TestTheReasonIsToldBeforeTheHealthChanges(t *testing.T) {
+	x := backend.NewRegistry().Get(backend.Identity{Pool: "chat", Name: "b0"})
+	var told []string
+	c := New(Hooks{
+		Changing: func(b *backend.Backend, to backend.Health, why string) {
+			told = append(told, fmt.Sprintf("%d to %d: %s", b.Health(), to, why))
+		},
+		Changed: func(_ *backend.Pool, b *backend.Backend, from, to backend.Health, why string) {
+			told = append(told, fmt.Sprintf("%d to %d is %d: %s", from, to, b.Health(), why))
+		},
+	})
+	defer c.Close()
+	p, err := backend.NewPool(backend.PoolOptions{Name: "chat", TableSize: 13}, []backend.Member{{Backend: x, Weight: 1}}, &backend.PoolLive{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &watch{c: c, b: x, checks: PoolChecks{Pool: p, Health: config.Health{Rise: 1, Fall: 2}}}
+	refused := errors.New("refused")
+	w.judge(ok, nil)
+	w.judge(failed, refused)
+	w.judge(failed, refused)
+	want := []string{
+		"0 to 1: a check succeeded", "0 to 1 is 1: a check succeeded",
+		"1 to 2: 2 checks in a row failed, the last one: refused", "1 to 2 is 2: 2 checks in a row failed, the last one: refused",
+	}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
 // fakeDial answers a check by the backend's address, at once.
 type fakeDial struct {
 	mu    sync.Mutex

@@ -93,7 +93,7 @@ func (w *watch) pause(ctx context.Context, begun time.Time, share float64) bool 
 
 // judge takes in one result and tells the hooks.
 func (w *watch) judge(r outcome, err error) {
-	pool, from, to, needed := w.record(r)
+	pool, from, to, why := w.record(r, err)
 	if pool == nil {
 		return
 	}
@@ -101,25 +101,28 @@ func (w *watch) judge(r outcome, err error) {
 		w.c.hooks.Checked(w.b.Pool, w.b.Name, string(r))
 	}
 	if to != from && w.c.hooks.Changed != nil {
-		w.c.hooks.Changed(pool, w.b, from, to, why(needed, err))
+		w.c.hooks.Changed(pool, w.b, from, to, why)
 	}
 }
 
-// record sets the health that follows from a result; pool is nil if the watch was retired. needed is how many results
-// in a row it took.
-func (w *watch) record(r outcome) (pool *backend.Pool, from, to backend.Health, needed int) {
+// record sets the health that follows from a result; pool is nil if the watch was retired.
+func (w *watch) record(r outcome, err error) (pool *backend.Pool, from, to backend.Health, because string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.retired {
-		return nil, 0, 0, 0
+		return nil, 0, 0, ""
 	}
 	from = w.b.Health()
-	to, needed = w.next(from, r)
+	to, needed := w.next(from, r)
 	if to != from {
+		because = why(needed, err)
+		if w.c.hooks.Changing != nil {
+			w.c.hooks.Changing(w.b, to, because)
+		}
 		w.b.SetHealth(to)
 		w.checks.Pool.Refresh(nowMs())
 	}
-	return w.checks.Pool, from, to, needed
+	return w.checks.Pool, from, to, because
 }
 
 // next is rise and fall: the health after a result, and how many results in a row it takes to get there.

@@ -78,6 +78,7 @@ func TestKillOneOfTenByDefault(t *testing.T) {
 	if n := total(p.backend("b0").Failures); n < ejectAfter || n > allowed {
 		t.Errorf("%d connects failed, want %d to %d", n, ejectAfter, allowed)
 	}
+	spawn(t, nil, "echo", addresses[0]) // one attempt more finds somebody, if no two are dead
 	backends[1].kill()
 	gather(t, front, scaled(2000))
 	failed := total(p.backend("b0").Failures) + total(p.backend("b1").Failures)
@@ -90,6 +91,22 @@ func TestKillOneOfTenByDefault(t *testing.T) {
 	if len(ended) > 0 || len(p.refused()) > 0 {
 		t.Errorf("clients noticed: %v, refused %v", ended, p.refused())
 	}
+}
+
+// T6: half of the backends are dead, and neither checks nor ejections know of it. Whoever may make as many attempts finds one
+// that lives, though bounded load prefers the dead, who hold no sessions.
+func TestHalfOfEightDead(t *testing.T) {
+	backends, addresses := echoBackends(t, "127.0.0.1", 8)
+	front := freeAddress(t, "127.0.0.1")
+	p := run(t, setup{config: frontend("front", front, "pool") + pool("pool", addresses,
+		"connect_retries = 4\n[pool.passive]\nconsecutive_failures = 0", noChecks)})
+	for _, b := range backends[:4] {
+		b.kill()
+	}
+	oneByOne(t, front, 200)
+	gather(t, front, scaled(1000))
+	t.Logf("%d connects failed", p.pools()[0].Retries)
+	p.wantEnds(map[string]uint64{})
 }
 
 // oneByOne brings n visitors in, each after the one before has its session.

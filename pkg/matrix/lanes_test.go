@@ -18,6 +18,15 @@ import (
 // over to splicing in the middle of a stream.
 var modes = []string{"copy", "splice", "auto"}
 
+// inEveryMode runs a test in each mode until one fails: a script that hangs costs its whole bound.
+func inEveryMode(t *testing.T, test func(t *testing.T, mode string)) {
+	for _, mode := range modes {
+		if !t.Run(mode, func(t *testing.T) { test(t, mode) }) {
+			return
+		}
+	}
+}
+
 // course is a running program with a frontend, a pool and a lane for each script: what the program counts for a frontend is
 // what it made of that script.
 type course struct {
@@ -53,6 +62,30 @@ func layCourse(t testing.TB, h *testkit.Host, scripts []testkit.Script, config .
 	}
 	c.await("every session to be relayed", c.established)
 	return c
+}
+
+// connectDirect connects a pair for each script without the program.
+func connectDirect(t testing.TB, h *testkit.Host, scripts []testkit.Script) (pairs []*testkit.Pair) {
+	t.Helper()
+	for _, s := range scripts {
+		pair, err := testkit.DirectLane(t, h, s.IPv6).Connect(s)
+		if err != nil {
+			t.Fatalf("%v\n%v", s, err)
+		}
+		t.Cleanup(pair.Close)
+		pairs = append(pairs, pair)
+	}
+	return pairs
+}
+
+// playAll is testkit.PlayAll; a script that cannot be played ends the test.
+func playAll(t testing.TB, pairs []*testkit.Pair) []testkit.Outcome {
+	t.Helper()
+	outcomes := testkit.PlayAll(t, pairs)
+	if t.Failed() {
+		t.FailNow()
+	}
+	return outcomes
 }
 
 func laneName(i int) string { return fmt.Sprintf("lane%d", i) }
@@ -101,20 +134,16 @@ type passage struct {
 	cause   map[string]uint64
 }
 
-// play plays all scripts at once, waits until the program has ended and logged their sessions, and returns what the peers saw
-// and what the program says, by script.
-func (c *course) play() ([]testkit.Outcome, []passage) {
+// passages waits until the program has ended, counted and logged all sessions, and returns what it says, by script.
+func (c *course) passages() []passage {
 	c.t.Helper()
-	outcomes := testkit.PlayAll(c.t, c.pairs)
-	if c.t.Failed() {
-		c.t.FailNow()
-	}
 	var logged map[string]passage
-	c.await("a line in the access log for every session", func() bool {
-		logged = c.logLines()
-		return len(logged) == len(c.scripts)
+	var frontends []balancer.FrontendStatus
+	c.await("every session to be counted and logged", func() bool {
+		logged, frontends = c.logLines(), c.frontends()
+		return len(logged) == len(c.scripts) && !slices.ContainsFunc(frontends, func(f balancer.FrontendStatus) bool { return f.Active > 0 })
 	})
-	frontends, pools := c.frontends(), c.pools()
+	pools := c.pools()
 	passages := make([]passage, len(c.scripts))
 	for i := range passages {
 		name := laneName(i)
@@ -123,7 +152,7 @@ func (c *course) play() ([]testkit.Outcome, []passage) {
 		passages[i] = logged[name]
 		passages[i].counted, passages[i].cause = frontends[f], pools[p].Backends[0].Ended
 	}
-	return outcomes, passages
+	return passages
 }
 
 // logLines is what the access log holds, by frontend.

@@ -20,6 +20,7 @@ import (
 // traffic is exchanges between clients and backends that both live in this process: either end knows what the other sends.
 type traffic struct {
 	t       testing.TB
+	host    *testkit.Host // where the peers are; nil: here
 	front   string
 	options sockets
 	made    atomic.Uint64
@@ -33,7 +34,8 @@ type exchange struct {
 	halves [2]*stream // to the backend, to the client
 	client func(*net.TCPConn) error
 	server func(*net.TCPConn) error
-	served chan error // what became of the backend's part
+	met    chan struct{} // closed when the backend has read the number
+	served chan error    // what became of the backend's part
 }
 
 // The halves of an exchange.
@@ -65,10 +67,20 @@ func (s sockets) control(_, _ string, raw syscall.RawConn) (err error) {
 // newTraffic makes n backends on loopback and returns their addresses; front is where clients will go.
 func newTraffic(t testing.TB, front string, n int, options sockets) (tr *traffic, backends []string) {
 	t.Helper()
-	tr = &traffic{t: t, front: front, options: options, broken: make(chan error, 1)}
+	return newTrafficOn(t, nil, front, n, options)
+}
+
+// newTrafficOn is newTraffic on the loopback of a host.
+func newTrafficOn(t testing.TB, host *testkit.Host, front string, n int, options sockets) (tr *traffic, backends []string) {
+	t.Helper()
+	tr = &traffic{t: t, host: host, front: front, options: options, broken: make(chan error, 1)}
 	for range n {
-		config := net.ListenConfig{Control: options.control}
-		l, err := config.Listen(t.Context(), "tcp", freeAddress(t, "127.0.0.1"))
+		var l net.Listener
+		err := tr.there(func() (err error) {
+			config := net.ListenConfig{Control: options.control}
+			l, err = config.Listen(t.Context(), "tcp", freeAddress(t, "127.0.0.1"))
+			return err
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,9 +92,27 @@ func newTraffic(t testing.TB, front string, n int, options sockets) (tr *traffic
 	return tr, backends
 }
 
+// there calls fn where the peers are.
+func (tr *traffic) there(fn func() error) error {
+	if tr.host == nil {
+		return fn()
+	}
+	return tr.host.Do(fn)
+}
+
+// dial connects a client.
+func (tr *traffic) dial() (c net.Conn, err error) {
+	err = tr.there(func() error {
+		d := net.Dialer{Timeout: patience, Control: tr.options.control}
+		c, err = d.DialContext(tr.t.Context(), "tcp", tr.front)
+		return err
+	})
+	return c, err
+}
+
 // begin makes an exchange in which the halves have these lengths.
 func (tr *traffic) begin(lengths [2]int64) *exchange {
-	x := &exchange{number: tr.made.Add(1), served: make(chan error, 1)}
+	x := &exchange{number: tr.made.Add(1), met: make(chan struct{}), served: make(chan error, 1)}
 	for i := range x.halves {
 		x.halves[i] = newStream(fmt.Sprintf("session %d %s", x.number, [...]string{"to the backend", "to the client"}[i]), lengths[i])
 	}
@@ -96,8 +126,7 @@ func (tr *traffic) run(x *exchange) error {
 	for _, s := range x.halves {
 		defer s.forget()
 	}
-	d := net.Dialer{Timeout: patience, Control: tr.options.control}
-	c, err := d.DialContext(tr.t.Context(), "tcp", tr.front)
+	c, err := tr.dial()
 	if err != nil {
 		return err
 	}
@@ -107,6 +136,9 @@ func (tr *traffic) run(x *exchange) error {
 		return err
 	}
 	err = x.client(c.(*net.TCPConn))
+	if err != nil {
+		c.Close() // the backend need not wait for more
+	}
 	select {
 	case served := <-x.served:
 		return errors.Join(err, served)
@@ -134,6 +166,7 @@ func (tr *traffic) serve(l net.Listener) {
 				tr.stray(hello)
 				return
 			}
+			close(x.(*exchange).met)
 			x.(*exchange).served <- x.(*exchange).server(c.(*net.TCPConn))
 		}()
 	}
@@ -182,7 +215,7 @@ type stream struct {
 	ended    chan struct{} // closed when the receiver has met the end
 	promised atomic.Int64  // bytes given to the kernel, or being given
 	got      atomic.Int64
-	owedAt   atomic.Int64 // when the receiver was last owed something after it had everything; nanoseconds
+	owedAt   atomic.Int64  // when the receiver was last owed something after it had everything; nanoseconds
 	longest  time.Duration // the longest time the receiver has waited for bytes that it was owed
 	digests  [2]digest     // of sender and receiver
 }
@@ -274,7 +307,7 @@ func (s *stream) take(c *net.TCPConn, m manner, r *rand.Rand) (got int64, err er
 		s.digests[1].add(part[:n])
 		got += int64(n)
 		s.got.Store(got)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return got, nil
 		}
 		if err != nil {

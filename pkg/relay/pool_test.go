@@ -123,6 +123,16 @@ func TestNoPipeMeansCopying(t *testing.T) {
 	}
 }
 
+// However much waits, a pipe is filled with no more bytes than it was made for: one of 256 slots could hold sixteen times
+// that, all of it pages of the network card's for as long as the reader rests.
+func TestFillIsCappedInBytes(t *testing.T) {
+	r := newRig(t, 1, Splice, simkernel.Options{})
+	r.send(2 << 20)
+	r.moveAll()
+	want(t, "most bytes asked for at once", r.k.mostAsked, pipeBytes)
+	want(t, "spliced", int(r.Spliced), 2<<20)
+}
+
 // The budget is that of all workers: what one gives up another may take.
 func TestBudgetIsShared(t *testing.T) {
 	r := newRig(t, 1, Splice, simkernel.Options{})

@@ -12,6 +12,7 @@ import (
 type counted struct {
 	*simkernel.Kernel
 	recvs, sends, fills, flushes, pipes int
+	mostAsked                           int      // bytes, of one fill
 	calls                               []string // of the sink: "send", "splice", "nodelay", in order
 	src                                 int
 	onRead                              func() // before every read of the source
@@ -39,6 +40,7 @@ func (k *counted) Pipe(n int) (sys.Pipe, sys.Errno) {
 func (k *counted) Splice(from, to, n int) (int, sys.Errno) {
 	if from == k.src {
 		k.fills++
+		k.mostAsked = max(k.mostAsked, n)
 		if k.onRead != nil {
 			k.onRead()
 		}

@@ -12,6 +12,7 @@ import (
 // FuzzAsk plays a name server whose answers, good and bad, are the input, and asks it again and again: what was known
 // of a host is lost only where another answer takes its place.
 func FuzzAsk(f *testing.F) {
+	f.Add([]byte{1, 0, 10, 0, 0, 1, 1, 2, 0, 0, 0, 9, 226, 1, 2, 0, 0, 0, 8, 227, 228, 1, 0, 10, 0, 0, 2, 226, 225, 225})
 	f.Add([]byte{2, 0, 2, 1, 4, 10, 0, 0, 1, 4, 10, 0, 0, 2, 6, 0x20, 1, 0, 9})
 	f.Add([]byte{1, 1, 4, 10, 0, 0, 1, 0xe0, 0xe0, 0xe1, 0xe2, 0xe3, 1, 0, 4, 10, 0, 0, 2})
 	f.Add([]byte{1, 0, 5, 10, 0, 0, 1, 0xe3, 1, 6, 1, 2, 3, 4})

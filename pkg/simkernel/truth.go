@@ -62,6 +62,9 @@ func (k *Kernel) SendSpace(fd int) int {
 // Connected tells whether a connect has succeeded and the connection has not ended.
 func (k *Kernel) Connected(fd int) bool { return k.sock(fd).state == established }
 
+// EndSent tells whether the worker has ended its own stream.
+func (k *Kernel) EndSent(fd int) bool { return k.sock(fd).shutdown&sendShutdown != 0 }
+
 // PipeBytesHeld is the sum of the bytes in all pipes.
 func (k *Kernel) PipeBytesHeld() (n int) {
 	for _, p := range k.pipes[:k.npipes] {

@@ -43,7 +43,7 @@ var trials = []trial{
 	{"reset by SO_LINGER", "2.6", "a stream that is cut may look complete to its peer", true, (*prober).reset},
 	{"SIOCOUTQ", "2.6", "what the kernel has yet to send counts as nothing: a stalled reader is seen once our own bytes wait", true, (*prober).unsent},
 	{FeatureUserTimeout, "2.6.37", "keepalive and the stall timeout alone find dead peers", true, (*prober).userTimeout},
-	{FeatureInherit, "2.6", "accepted sockets have neither keepalive nor TCP_USER_TIMEOUT: only idle and stall end them", true, (*prober).inherit},
+	{FeatureInherit, "2.6", "accepted sockets lack keepalive, TCP_USER_TIMEOUT, TCP_NODELAY: idle and stall alone end them, small writes may wait", true, (*prober).inherit},
 	{FeatureReusePort, "3.9", "the workers share one socket for each address", true, (*prober).reusePort},
 	{"TCP_INFO", "4.6", "listings show 0 for what is missing", true, (*prober).info},
 	{"counters of a listener (SO_MEMINFO, TCP_INFO)", "4.12", "accept_queue or listen_drops stays 0", true, (*prober).listenerCounters},

@@ -14,6 +14,7 @@ import (
 // probeUserTimeoutMs is a time that nobody has by default.
 const probeUserTimeoutMs = 91_000
 
+// userTimeout sets the option and asks for it again: that a call went well does not say that it did something.
 func (p *prober) userTimeout() (string, error) {
 	fd, errno := p.k.Socket(AF_INET)
 	if errno != 0 {
@@ -29,53 +30,6 @@ func (p *prober) userTimeout() (string, error) {
 	return "", nil
 }
 
-// inherit sets what frontends set on their listeners, and looks at a socket that was accepted.
-func (p *prober) inherit() (string, error) {
-	o := ListenOptions{KeepaliveIdle: 61, KeepaliveInterval: 11, KeepaliveProbes: 5, NotSentLowat: 100 << 10}
-	c, err := p.pair(o)
-	if err != nil {
-		return "", err
-	}
-	defer c.close()
-	var lost []string
-	for _, opt := range tcpOptions(AF_INET, o) {
-		if opt.level == unix.IPPROTO_IPV6 || opt.value == 0 || opt.name == unix.SO_REUSEADDR && opt.level == unix.SOL_SOCKET {
-			continue
-		}
-		if v, _ := p.option(c.server, opt.level, opt.name); v != opt.value {
-			lost = append(lost, opt.what)
-		}
-	}
-	if len(lost) > 0 {
-		return "", errors.New("an accepted socket does not have " + strings.Join(lost, ", "))
-	}
-	return "TCP_NODELAY, keepalive, TCP_NOTSENT_LOWAT", nil
-}
-
-// twins are two listeners of one address.
-func (p *prober) twins() (a, b int, err error) {
-	a, err = p.listen(loopback4, ListenOptions{ReusePort: true})
-	if err != nil {
-		return -1, -1, err
-	}
-	at, _ := p.k.LocalAddr(a)
-	if b, err = p.listen(at.AddrPort(), ListenOptions{ReusePort: true}); err != nil {
-		p.k.Close(a)
-		return -1, -1, err
-	}
-	return a, b, nil
-}
-
-func (p *prober) reusePort() (string, error) {
-	a, b, err := p.twins()
-	if err != nil {
-		return "", err
-	}
-	p.k.Close(a)
-	p.k.Close(b)
-	return "", nil
-}
-
 // info looks at a connection whose peer reads nothing: then all that listings show is more than 0.
 func (p *prober) info() (string, error) {
 	c, err := p.pair(ListenOptions{})
@@ -83,17 +37,18 @@ func (p *prober) info() (string, error) {
 		return "", err
 	}
 	defer c.close()
-	if err := c.fill(); err != nil {
-		return "", err
-	}
 	var empty []string
 	var errno Errno
 	if within(func() bool {
+		err = c.fill()
 		var i TCPInfo
 		i, errno = p.k.TCPInfo(c.client)
 		empty = i.empty()
-		return errno == 0 && len(empty) == 0
+		return err != nil || errno == 0 && len(empty) == 0
 	}) {
+		if err != nil {
+			return "", err
+		}
 		return fmt.Sprintf("%d bytes; rtt, cwnd, mss, bytes not sent", tcpInfoLen(c.client)), nil
 	}
 	if errno != 0 {
@@ -102,7 +57,8 @@ func (p *prober) info() (string, error) {
 	return "", fmt.Errorf("%d bytes, not filled: %s", tcpInfoLen(c.client), strings.Join(empty, ", "))
 }
 
-// empty names what is 0 and cannot be on a connection that has moved bytes and is stuck now.
+// empty names what is 0 and cannot be on a connection that has moved bytes and is stuck now. A kernel that knows fewer
+// fields writes a shorter struct: what it did not write has stayed 0.
 func (i *TCPInfo) empty() (names []string) {
 	for _, v := range []struct {
 		name  string
@@ -115,28 +71,7 @@ func (i *TCPInfo) empty() (names []string) {
 	return names
 }
 
-// listenerCounters asks a listener about a connection that waits there.
-func (p *prober) listenerCounters() (string, error) {
-	lfd, err := p.listen(loopback4, ListenOptions{})
-	if err != nil {
-		return "", &setUpError{err}
-	}
-	defer p.k.Close(lfd)
-	fd, err := p.connect(lfd, nil)
-	if err != nil {
-		return "", err
-	}
-	defer p.k.Reset(fd)
-	if _, err := ListenerDrops(lfd); err != nil {
-		return "", err
-	}
-	waiting := 0
-	if !within(func() bool { waiting, _, err = AcceptQueue(lfd); return err != nil || waiting == 1 }) {
-		return "", fmt.Errorf("TCP_INFO says that %d connections wait, and 1 does", waiting)
-	}
-	return "", err
-}
-
+// openFDs wants the size that /proc/self/fd has since Linux 6.2: how many descriptors are open.
 func (p *prober) openFDs() (string, error) {
 	if OpenFDs() < 0 {
 		return "", errors.New("/proc/self/fd has no size")
@@ -144,6 +79,7 @@ func (p *prober) openFDs() (string, error) {
 	return "", nil
 }
 
+// ip6 connects over ::1; a kernel without IPv6 has no such socket, a host with disable_ipv6 no such address.
 func (p *prober) ip6() (string, error) {
 	c, err := p.pairAt(loopback6, ListenOptions{})
 	if err == nil {
@@ -205,43 +141,6 @@ func (p *prober) addressNoPort() (string, error) {
 	return "", nil
 }
 
-// migrate closes a listener with a connection in its queue, where the setting is on; it is off by default.
-func (p *prober) migrate() (string, error) {
-	switch ReadInt(p.settings+"tcp_migrate_req", -1) {
-	case -1:
-		return "", errors.New("there is no net.ipv4.tcp_migrate_req")
-	case 0:
-		return "off, and not in need: no listener is closed while its address is configured", nil
-	}
-	first, second, err := p.twins()
-	if err != nil {
-		return "", &setUpError{err}
-	}
-	fd, err := p.connect(first, nil)
-	if err != nil {
-		p.k.Close(first)
-		p.k.Close(second)
-		return "", err
-	}
-	defer p.k.Reset(fd)
-	within(func() bool { return waits(first) || waits(second) })
-	if waits(second) {
-		first, second = second, first
-	}
-	p.k.Close(first)
-	defer p.k.Close(second)
-	if !ready(second, unix.POLLIN) {
-		return "", errors.New("what waited at a listener was lost with it")
-	}
-	return "on: what waits at a listener passes to another when it is closed", nil
-}
-
-// waits tells whether a connection can be accepted.
-func waits(lfd int) bool {
-	n, _, err := AcceptQueue(lfd)
-	return err == nil && n > 0
-}
-
 // timeWait reads the setting: a port can be taken again a second after its connection was closed, which is longer than
 // the whole self-test may take.
 func (p *prober) timeWait() (string, error) {
@@ -258,9 +157,11 @@ func (p *prober) timeWait() (string, error) {
 }
 
 func getOption(fd, level, name int) (int, Errno) {
-	v, err := unix.GetsockoptInt(fd, level, name)
-	errno, _ := err.(Errno)
-	return v, errno
+	v := int32(0)
+	n := uint32(unsafe.Sizeof(v))
+	_, _, e := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), uintptr(level), uintptr(name),
+		uintptr(unsafe.Pointer(&v)), uintptr(unsafe.Pointer(&n)), 0)
+	return int(v), e
 }
 
 // tcpInfoLen is how long the kernel's struct tcp_info is.

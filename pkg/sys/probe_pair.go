@@ -19,7 +19,8 @@ var (
 	loopback6 = netip.MustParseAddrPort("[::1]:0")
 )
 
-// pair connects over the loopback interface. Its error says nothing about the kernel.
+// pair connects over the loopback interface, through what a frontend listens with. Its error is a *setUpError: it says
+// nothing about what the kernel can do.
 func (p *prober) pair(o ListenOptions) (pair, error) { return p.pairAt(loopback4, o) }
 
 func (p *prober) pairAt(at netip.AddrPort, o ListenOptions) (pair, error) {
@@ -69,7 +70,7 @@ func (p *prober) connect(lfd int, prepare func(fd int) error) (fd int, err error
 	return fd, nil
 }
 
-// close leaves nothing in TIME_WAIT.
+// close resets what is open: nothing is left in TIME_WAIT to hold a port for a minute.
 func (c *pair) close() {
 	for _, fd := range []int{c.client, c.server} {
 		if fd >= 0 {
@@ -101,7 +102,7 @@ func (c *pair) expect(fd int, text string, flags int) error {
 	return nil
 }
 
-// fill sends from the client until its buffer is full, which is larger than the peer's window.
+// fill sends from the client until its buffer is full. What is in flight may make room again: then it is filled again.
 func (c *pair) fill() error {
 	block := make([]byte, 64<<10)
 	for range mostFilled / len(block) {

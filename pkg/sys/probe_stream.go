@@ -11,7 +11,8 @@ import (
 
 // What follows tries how bytes move and end.
 
-// splice takes a byte from a socket through a pipe to a socket, and meets an empty source and an ended one.
+// splice takes a byte from a socket through a pipe to a socket, and meets an empty source (EAGAIN) and an ended one (0).
+// Sandboxes say ENOSYS or EPERM, kernels whose sockets cannot splice EINVAL.
 func (p *prober) splice() (string, error) {
 	c, err := p.pair(ListenOptions{})
 	if err != nil {
@@ -134,6 +135,7 @@ func (p *prober) edges() (string, error) {
 	return "one for each arrival", nil
 }
 
+// hangUp looks for the flag that tells a FIN from bytes: without it a half does not know to read on to the end at once.
 func (p *prober) hangUp() (string, error) {
 	w, err := p.watched()
 	if err != nil {
@@ -147,7 +149,8 @@ func (p *prober) hangUp() (string, error) {
 	return "", nil
 }
 
-// urgent passes an urgent byte: its event, its mark, and the byte itself.
+// urgent passes an urgent byte: its event, its mark, and the byte itself. The recv before the mark stops there, though more
+// has arrived.
 func (p *prober) urgent() (string, error) {
 	w, err := p.watched()
 	if err != nil {
@@ -172,7 +175,8 @@ func (p *prober) urgent() (string, error) {
 	return "MSG_OOB, EPOLLPRI, SIOCATMARK", nil
 }
 
-// reset closes one end and looks at how the other sees it.
+// reset closes one end as every end that we cause is closed, and looks at how the other sees it: ECONNRESET, or as a FIN,
+// which would make a cut stream look complete.
 func (p *prober) reset() (string, error) {
 	c, err := p.pair(ListenOptions{})
 	if err != nil {
@@ -188,20 +192,21 @@ func (p *prober) reset() (string, error) {
 	return "", nil
 }
 
-// unsent asks for what a peer that reads nothing has not taken.
+// unsent asks for what a peer that reads nothing has not taken (SIOCOUTQ: sent and not acknowledged, or not sent yet).
 func (p *prober) unsent() (string, error) {
 	c, err := p.pair(ListenOptions{})
 	if err != nil {
 		return "", err
 	}
 	defer c.close()
-	if err := c.fill(); err != nil {
-		return "", err
-	}
 	var n int
 	var errno Errno
-	if !within(func() bool { n, errno = p.k.Unsent(c.client); return n > 0 && errno == 0 }) {
+	if !within(func() bool {
+		err = c.fill()
+		n, errno = p.k.Unsent(c.client)
+		return err != nil || n > 0 && errno == 0
+	}) {
 		return "", unexpected("SIOCOUTQ of a full socket", n, errno)
 	}
-	return "", nil
+	return "", err
 }

@@ -106,14 +106,22 @@ func (h *Host) CanVanish() {
 	h.vanishes = true
 }
 
-// vanish marks the socket: the host's rules do the rest, for this connection alone.
+// vanish marks the socket: the host's rules do the rest, for this connection alone. What has arrived is acknowledged first,
+// or else the other side would have unsent bytes by chance. The socket must not give up meanwhile: what comes for one that
+// is gone is answered by a RST.
 func (p *Peer) vanish() error {
 	if p.host == nil || !p.host.vanishes {
 		return errors.New("the peer lives in no host that CanVanish")
 	}
-	if err := unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_MARK, gone); err != nil {
-		return fmt.Errorf("mark the socket: %w", err)
-	}
 	p.vanished = true
+	err := errors.Join(
+		unix.SetsockoptInt(p.fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1), // sends an ACK that is due (tcp_sock_set_quickack)
+		unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_MARK, gone),
+		unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 0),
+		unix.SetsockoptInt(p.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 0),
+	)
+	if err != nil {
+		return fmt.Errorf("set options of the socket: %w", err)
+	}
 	return nil
 }

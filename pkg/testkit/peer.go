@@ -122,6 +122,15 @@ func (p *Peer) play(s Step) error {
 		return p.await(0, there)
 	case pause:
 		return p.rest(s.pause)
+	case hold:
+		return p.await(0, func() bool {
+			select {
+			case <-s.until:
+				return true
+			default:
+				return false
+			}
+		})
 	case vanish:
 		return p.vanish()
 	}

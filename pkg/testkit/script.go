@@ -25,6 +25,7 @@ const (
 	stopReading
 	meet
 	pause
+	hold
 	vanish
 )
 
@@ -34,6 +35,7 @@ type Step struct {
 	n     int64
 	chunk int
 	pause time.Duration
+	until <-chan struct{}
 }
 
 // Send sends n bytes of the peer's pattern, as much per call as the socket takes.
@@ -87,6 +89,9 @@ func Meet() Step { return Step{verb: meet} }
 // Pause waits for d.
 func Pause(d time.Duration) Step { return Step{verb: pause, pause: d} }
 
+// Hold waits until the channel is closed: for a test that does something in the middle of its scripts.
+func Hold(until <-chan struct{}) Step { return Step{verb: hold, until: until} }
+
 // Vanish makes the peer's host lose every packet of this connection from now on, both ways and in silence, as if its cable
 // was cut. The peer must live in a Host. The socket stays open until the script of the other peer has ended too.
 func Vanish() Step { return Step{verb: vanish} }
@@ -112,7 +117,7 @@ func (s Step) String() string {
 func (v verb) String() string {
 	return [...]string{
 		"Send", "Urgent", "HalfClose", "Close", "Reset", "ResetFlushed", "Read", "ReadSlowly", "ReadToEnd",
-		"AwaitUrgent", "AwaitQueued", "StartReading", "StopReading", "Meet", "Pause", "Vanish",
+		"AwaitUrgent", "AwaitQueued", "StartReading", "StopReading", "Meet", "Pause", "Hold", "Vanish",
 	}[v]
 }
 

@@ -3,7 +3,6 @@ package worker
 import (
 	"github.com/longsplice/longsplice/pkg/backend"
 	"github.com/longsplice/longsplice/pkg/flow"
-	"github.com/longsplice/longsplice/pkg/relay"
 	"github.com/longsplice/longsplice/pkg/stats"
 	"github.com/longsplice/longsplice/pkg/sys"
 )
@@ -58,12 +57,13 @@ func (w *Worker) accept(index uint32) bool {
 	}
 	l.turn = w.turns
 	for range l.batch {
-		if !w.room(l) {
+		ok, evicts := w.room(l)
+		if !ok {
 			return false
 		}
 		fd, peer, errno := w.k.Accept(l.FD)
 		if errno == 0 {
-			w.open(index, fd, peer)
+			w.open(index, fd, peer, evicts)
 			continue
 		}
 		w.giveBack(w.snap.Frontends[l.Frontend])
@@ -84,22 +84,25 @@ func (w *Worker) accept(index uint32) bool {
 }
 
 // room reserves what one more session needs before it is accepted, or pauses the listener. Where the frontend refuses
-// when it is full, its place is gate's affair.
-func (w *Worker) room(l *listener) bool {
+// when it is full, its place is gate's affair. evicts: the process is full, and one that may be evicted has to go for
+// whoever comes.
+func (w *Worker) room(l *listener) (ok, evicts bool) {
 	f := w.snap.Frontends[l.Frontend]
 	switch {
 	case !w.refill():
 		w.pause(l, noFDs)
-		return false
+		return false, false
 	case !f.RefuseWhenFull && !enter(f):
 		w.pause(l, frontendFull)
-		return false
-	case w.Limits.take() || w.evict():
-		return true
+		return false, false
+	case w.Limits.take():
+		return true, false
+	case w.fresh.head != 0:
+		return true, true
 	}
 	w.giveBack(f)
 	w.pause(l, noRoom)
-	return false
+	return false, false
 }
 
 // giveBack undoes room, where no session came of it.
@@ -120,13 +123,9 @@ func enter(f *backend.Frontend) bool {
 }
 
 // evict ends the oldest session in which no byte ever passed, for one that may bring some.
-func (w *Worker) evict() bool {
-	if w.fresh.head == 0 {
-		return false
-	}
+func (w *Worker) evict() {
 	slot := w.fresh.head - 1
 	w.cut(slot, w.slots.at(slot), stats.Evicted)
-	return true
 }
 
 // pause stops accepting on a listener; connections stay in the kernel's queue.
@@ -184,12 +183,15 @@ func (w *Worker) watchListener(l *listener, index uint32) {
 }
 
 // open lets a connection in, or refuses it; room has been made for it.
-func (w *Worker) open(index uint32, fd int, peer sys.Addr) {
+func (w *Worker) open(index uint32, fd int, peer sys.Addr, evicts bool) {
 	f := w.snap.Frontends[w.listeners[index].Frontend]
 	if refusal, refused := w.gate(f, peer); refused {
 		w.giveBack(f)
 		w.refuse(f, fd, refusal)
 		return
+	}
+	if evicts {
+		w.evict()
 	}
 	slot, s, ok := w.slots.take()
 	if !ok {
@@ -202,7 +204,7 @@ func (w *Worker) open(index uint32, fd int, peer sys.Addr) {
 	s.fd = [2]int32{int32(fd), -1}
 	s.peer, s.listener = peer, uint16(index)
 	s.beganMs, s.lastMs = w.nowMs, w.nowMs
-	s.half[toClient].Set(relay.Writable)
+	w.beginToClient(s)
 	w.sheet.Row(stats.Frontend, int(f.Number)).Add(stats.Accepted, 1)
 	if f.Timeouts.FirstByte > 0 {
 		w.fresh.add(&w.slots, slot)

@@ -182,6 +182,39 @@ func TestOldestSilentSessionIsEvicted(t *testing.T) {
 	}
 }
 
+// Nobody is evicted for nobody: only for a client who has come, and is let in.
+func TestEvictionIsForSomebody(t *testing.T) {
+	const room, newcomers = 10, 5
+	k, w, l := simWorker(t, room) // they come at once: batches grow, and ask once more than there are
+	w.Limits.Max = room
+	f := w.snap.Frontends[0]
+	f.Timeouts.FirstByte = 3600_000
+	turns := func() {
+		for range 20 {
+			k.Settle()
+			w.turn()
+		}
+	}
+	want := func(evicted uint64) {
+		t.Helper()
+		turns()
+		if n := simCounter(w, stats.Frontend, stats.EndedBase+int(stats.Evicted)); n != evicted || w.Live() != room {
+			t.Errorf("%d evicted, %d sessions; want %d and %d", n, w.Live(), evicted, room)
+		}
+	}
+	want(0)
+	for range newcomers {
+		k.Dial(l, sys.Addr{Port: 5000})
+	}
+	want(newcomers)
+	f.Deny = flow.NewNetworks([]netip.Prefix{netip.MustParsePrefix("::/0"), netip.MustParsePrefix("0.0.0.0/0")})
+	k.Dial(l, sys.Addr{IP: [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: 1}, Port: 5000})
+	want(newcomers)
+	if n := simCounter(w, stats.Frontend, stats.RefusedBase+int(stats.Denied)); n != 1 {
+		t.Errorf("%d denied, want 1", n)
+	}
+}
+
 // Without first_byte silent sessions are customers, and nobody makes room.
 func TestNobodyIsEvictedWithoutFirstByte(t *testing.T) {
 	testkit.LeakCheck(t)
@@ -270,7 +303,9 @@ func TestRefusalGivesThePlacesBack(t *testing.T) {
 				wantRefused(t, s.front)
 			}
 			s.wantRefusals(t, stats.ClientFull, 3)
-			s.ask(t, func(w *Worker) { w.snap.Frontends[0].Deny = flow.NewNetworks([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}) })
+			s.ask(t, func(w *Worker) {
+				w.snap.Frontends[0].Deny = flow.NewNetworks([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
+			})
 			for range 3 {
 				wantRefused(t, s.front)
 			}

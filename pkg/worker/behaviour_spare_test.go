@@ -99,15 +99,15 @@ func (k *noSockets) Socket(family int) (int, sys.Errno) {
 func TestShortageOfSocketsPausesAccepting(t *testing.T) {
 	for _, errno := range []sys.Errno{sys.EMFILE, sys.ENFILE, sys.ENOBUFS, sys.ENOMEM} {
 		t.Run(sys.Name(errno), func(t *testing.T) {
-			sim, _, l := simWorker(t, 0)
+			sim := simkernel.New(1, simkernel.Options{Immediate: true})
 			k := &noSockets{Kernel: sim}
 			w, err := New(testConfig(k))
 			if err != nil {
 				t.Fatal(err)
 			}
 			w.Adopt(newSnapshot(t, backend.PoolOptions{}, testTimeouts, identity("b1", loopback)))
-			w.Listen(Listener{FD: k.Listen(sys.Addr{Port: 81})})
-			l = w.listeners[0].FD
+			l := k.Listen(sys.Addr{Port: 80})
+			w.Listen(Listener{FD: l})
 			for range 3 {
 				k.Dial(l, sys.Addr{Port: 5000})
 			}

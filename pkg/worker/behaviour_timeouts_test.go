@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/longsplice/longsplice/pkg/backend"
+	"github.com/longsplice/longsplice/pkg/simkernel"
 	"github.com/longsplice/longsplice/pkg/stats"
 	"github.com/longsplice/longsplice/pkg/sys"
 	"github.com/longsplice/longsplice/pkg/testkit"
@@ -222,7 +223,7 @@ func TestBackendSocketGetsItsOptionsLate(t *testing.T) {
 	w.snap.Frontends[0].Options = backend.SocketOptions{
 		KeepaliveIdle: 61, KeepaliveInterval: 11, KeepaliveProbes: 7, UserTimeoutMs: 12345, NotSentLowat: 1 << 17,
 	}
-	fd := int(w.slots.at(0).fd[server])
+	backendFD, clientFD := int(w.slots.at(0).fd[server]), int(w.slots.at(0).fd[client])
 	options := map[string]struct{ level, name, value int }{
 		"SO_KEEPALIVE":      {sys.SOL_SOCKET, sys.SO_KEEPALIVE, 1},
 		"TCP_KEEPIDLE":      {sys.IPPROTO_TCP, sys.TCP_KEEPIDLE, 61},
@@ -232,7 +233,7 @@ func TestBackendSocketGetsItsOptionsLate(t *testing.T) {
 		"TCP_NOTSENT_LOWAT": {sys.IPPROTO_TCP, sys.TCP_NOTSENT_LOWAT, 1 << 17},
 	}
 	for name, o := range options {
-		if _, set := k.Option(fd, o.level, o.name); set {
+		if _, set := k.Option(backendFD, o.level, o.name); set {
 			t.Errorf("%s is set while the session is young", name)
 		}
 	}
@@ -241,6 +242,46 @@ func TestBackendSocketGetsItsOptionsLate(t *testing.T) {
 		w.turn()
 	}
 	for name, o := range options {
+		if value, set := k.Option(backendFD, o.level, o.name); !set || value != o.value {
+			t.Errorf("%s is %d (set: %v), want %d", name, value, set, o.value)
+		}
+		if _, set := k.Option(clientFD, o.level, o.name); set {
+			t.Errorf("%s is set on the client's socket, which has inherited it", name)
+		}
+	}
+}
+
+// Where they inherit nothing, clients' sockets are treated as backends' are; after a failed connect too.
+func TestClientSocketGetsItsOptionsWhereItInheritsNone(t *testing.T) {
+	k, w, _ := simWorker(t, 1)
+	w.ClientOptions = true
+	w.snap.Frontends[0].Options = backend.SocketOptions{KeepaliveIdle: 61, UserTimeoutMs: 12345}
+	w.snap.Pools[0].ConnectRetries = 1
+	refusals := 1
+	k.OnConnect = func(sys.Sockaddr) (a simkernel.Answer) {
+		if refusals--; refusals == 0 {
+			a.Later = sys.ECONNREFUSED
+		}
+		return a
+	}
+	for range 5 {
+		k.Settle()
+		w.turn()
+	}
+	fd := int(w.slots.at(0).fd[client])
+	for range 2 {
+		k.Backends()[0].Send(100)
+		w.turn()
+	}
+	if on, set := k.Option(fd, sys.IPPROTO_TCP, sys.TCP_NODELAY); !set || on != 1 {
+		t.Error("Nagle's algorithm delays what the backend says")
+	}
+	k.Advance(firstTickMs * 1e6)
+	w.turn()
+	for name, o := range map[string]struct{ level, name, value int }{
+		"TCP_KEEPIDLE":     {sys.IPPROTO_TCP, sys.TCP_KEEPIDLE, 61},
+		"TCP_USER_TIMEOUT": {sys.IPPROTO_TCP, sys.TCP_USER_TIMEOUT, 12345},
+	} {
 		if value, set := k.Option(fd, o.level, o.name); !set || value != o.value {
 			t.Errorf("%s is %d (set: %v), want %d", name, value, set, o.value)
 		}

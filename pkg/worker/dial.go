@@ -51,6 +51,15 @@ func (w *Worker) beginDial(s *session, b *backend.Backend) {
 	w.sheet.Row(stats.Pool, b.PoolNumber).Add(stats.DialBegun, 1)
 }
 
+// beginToClient makes the half that the backend will speak through, of which nothing has passed.
+func (w *Worker) beginToClient(s *session) {
+	s.half[toClient] = relay.Half{}
+	s.half[toClient].Set(relay.Writable)
+	if w.ClientOptions && !s.onUnix() {
+		s.half[toClient].Set(relay.Nagle)
+	}
+}
+
 // endDial takes back what beginDial counted.
 func (w *Worker) endDial(s *session) {
 	if s.has(connecting) {
@@ -171,8 +180,7 @@ func (w *Worker) connectFailed(slot uint32, s *session, failure stats.ConnectFai
 	s.retries++
 	w.poolRow(s).Add(stats.Retries, 1)
 	w.hangUp(s, server)
-	s.half[toClient] = relay.Half{}
-	s.half[toClient].Set(relay.Writable)
+	w.beginToClient(s)
 	w.unpick(s)
 	w.pick(slot, s, failed)
 }

@@ -263,7 +263,13 @@ func (m *sim) check() string {
 		}
 		for dir := range s.half {
 			h, src, dst := &s.half[dir], int(s.fd[dir]), int(s.fd[other(dir)])
-			if h.Over() || !k.Connected(dst) {
+			if !k.Connected(dst) {
+				continue
+			}
+			if h.Over() {
+				if !k.EndSent(dst) {
+					return fmt.Sprintf("slot %d half %d has ended, and its FIN was not passed on", slot, dir)
+				}
 				continue
 			}
 			if h.Held() > 0 && k.SendSpace(dst) > 0 {

@@ -129,14 +129,19 @@ func (w *Worker) stallDeadline(s *session, timeout int64) int64 {
 	return next
 }
 
-// setOptions sets on the backend's socket what clients' sockets inherit from their listener. Errors are no matter: the
-// options are a net under our own timers.
+// setOptions sets on the backend's socket what clients' sockets inherit from their listener.
 func (w *Worker) setOptions(s *session) {
 	s.marks |= optionsSet
-	if s.has(unixServer) {
-		return
+	if !s.has(unixServer) {
+		w.setOptionsOf(int(s.fd[server]), &w.frontend(s).Options)
 	}
-	o, fd := &w.frontend(s).Options, int(s.fd[server])
+	if w.ClientOptions && !s.onUnix() {
+		w.setOptionsOf(int(s.fd[client]), &w.frontend(s).Options)
+	}
+}
+
+// setOptionsOf sets them on one socket. Errors are no matter: the options are a net under our own timers.
+func (w *Worker) setOptionsOf(fd int, o *backend.SocketOptions) {
 	if o.KeepaliveIdle > 0 {
 		w.k.SetOption(fd, sys.SOL_SOCKET, sys.SO_KEEPALIVE, 1)
 		w.k.SetOption(fd, sys.IPPROTO_TCP, sys.TCP_KEEPIDLE, o.KeepaliveIdle)

@@ -47,6 +47,8 @@ type Config struct {
 	LogStart    bool
 	WallMs      func() int64 // wall clock in ms, for the log
 	FirstID     uint64       // session ids count up from here
+	// ClientOptions: accepted sockets do not inherit their listener's options here, so they are set as backends' are.
+	ClientOptions bool
 }
 
 // Worker is one event loop. All fields but orders and wakefd belong to its thread.
