@@ -1,0 +1,114 @@
+package tuning
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const fileHead = "# Written by `longsplice tune apply --persist`, taken away by `longsplice tune revert`.\n"
+
+// value is what is to be written.
+func (c *Change) value() *value {
+	switch c.Kind {
+	case Sysctl:
+		return &value{Text: raw(c.Text + "\n")}
+	case File:
+		return &value{Text: raw(c.Text), Mode: 0o644, UID: os.Geteuid(), GID: os.Getegid()}
+	}
+	return &value{Text: raw(c.Text)}
+}
+
+// setting is a sysctl that shall come back at the next boot.
+type setting struct{ name, text, why string }
+
+// settings are those of earlier applies and those of needs; where both have one, the need's.
+func settings(needs []Need, earlier *record) (all []setting) {
+	put := func(s setting) {
+		for i := range all {
+			if all[i].name == s.name {
+				all[i] = s
+				return
+			}
+		}
+		all = append(all, s)
+	}
+	for i := range earlier.Steps {
+		if s := &earlier.Steps[i]; s.Kind == Sysctl {
+			put(setting{s.Name, show(Sysctl, s.wanted()), s.Why})
+		}
+	}
+	for _, n := range needs {
+		if n.Kind == Sysctl {
+			put(setting{n.Name, strings.Join(strings.Fields(n.Wanted), " "), n.Why})
+		}
+	}
+	return all
+}
+
+// lasting are the files by which a boot sets sysctls as they are wanted. Those of connection tracking exist only once its
+// module is loaded, and systemd-sysctl does not wait for it: it is loaded at boot, before.
+func lasting(r Roots, needs []Need, earlier *record) (files []Change) {
+	all := settings(needs, earlier)
+	if len(all) == 0 {
+		return nil
+	}
+	var text strings.Builder
+	text.WriteString(fileHead)
+	tracked := false
+	for _, s := range all {
+		fmt.Fprintf(&text, "\n# %s\n%s = %s\n", oneLine(s.why), s.name, s.text)
+		tracked = tracked || strings.Contains(s.name, "nf_conntrack")
+	}
+	if tracked {
+		files = append(files, Change{
+			Kind: File, Name: filepath.Join(r.Etc, modulesFile), Text: fileHead + "nf_conntrack\n",
+			Why: "settings of nf_conntrack are lost at boot if its module is loaded after they are set",
+		})
+	}
+	return append(files, Change{
+		Kind: File, Name: filepath.Join(r.Etc, sysctlFile), Text: text.String(),
+		Why: "sets " + plural(len(all), "sysctl") + " again at each boot",
+	})
+}
+
+// dropIns are one file for each unit that needs name.
+func dropIns(r Roots, needs []Need) (files []Change) {
+	for _, n := range needs {
+		unit, key, ok := strings.Cut(n.Name, " ")
+		if n.Kind != Unit || !ok {
+			continue
+		}
+		path := filepath.Join(r.Etc, fmt.Sprintf(dropInFile, unit))
+		line := fmt.Sprintf("# %s\n%s=%s\n", oneLine(n.Why), key, n.Wanted)
+		if last := len(files) - 1; last >= 0 && files[last].Name == path {
+			files[last].Text += line
+			files[last].Why += "; " + n.Why
+			continue
+		}
+		files = append(files, Change{Kind: File, Name: path, Why: n.Why, Text: fileHead + "[Service]\n" + line})
+	}
+	return files
+}
+
+// oneLine keeps a comment a comment.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// note adds what a person has to know of a plan. dropIn tells that one of a unit is written, or would be.
+func (t *Tuner) note(p *Plan, needs []Need, persist, dropIn bool) {
+	running, addresses := false, false
+	for _, c := range p.Changes {
+		running = running || c.Kind == Sysctl
+		addresses = addresses || c.Kind == Address
+	}
+	if running && !persist {
+		p.Notes = append(p.Notes, "sysctls are set until the next boot; with --persist each boot sets them again")
+	}
+	if addresses {
+		p.Notes = append(p.Notes, "addresses are there until the next boot: your network configuration (networkd, ifupdown, netplan) is what brings them back; longsplice does not write it")
+	}
+	if dropIn && persist {
+		p.Notes = append(p.Notes, "the unit's limits take effect with `systemctl daemon-reload` and a restart or `longsplice upgrade`")
+	}
+}

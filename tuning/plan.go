@@ -1,0 +1,145 @@
+package tuning
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// Tuner changes one host. The zero value of all but Roots is ready for use.
+//
+// All of it runs on the calling goroutine, so that a caller who locks it to a thread decides which network namespace is
+// changed.
+type Tuner struct {
+	Roots Roots
+	Links Links         // nil: those of the calling thread's network namespace
+	Tell  func(Outcome) // told of each thing as it is done; may be nil
+
+	between func(Kind, string, place) place // tests put faults between a place and its user
+}
+
+func (t *Tuner) links() Links {
+	if t.Links == nil {
+		return kernelLinks{}
+	}
+	return t.Links
+}
+
+// Plan is what Apply will do. Nothing in it has happened.
+type Plan struct {
+	Changes []Change `json:"changes"` // in the order in which they are made
+	Skipped []Change `json:"skipped"` // what is done with --persist only
+	Notes   []string `json:"notes"`   // what to know, and to do by hand
+}
+
+// Change is one value that is to be replaced. Its texts are for people, but for Text: the value to be written.
+type Change struct {
+	Kind Kind   `json:"kind"`
+	Name string `json:"name"` // of a sysctl; "10.0.0.11/32 dev eth0"; the path of a file
+	From string `json:"from"`
+	To   string `json:"to"`
+	Why  string `json:"why"`
+	Text string `json:"text"`
+}
+
+// Plan works out what has to be done for needs. With persist that is also what brings them back at the next boot, and with
+// them what was applied before.
+func (t *Tuner) Plan(needs []Need, persist bool) (*Plan, error) {
+	record, err := readRecord(statePath(t.Roots))
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Changes: []Change{}, Skipped: []Change{}, Notes: []string{}}
+	for _, n := range needs {
+		if n.Kind == Unit {
+			continue // a file
+		}
+		if err := t.add(p, Change{Kind: n.Kind, Name: n.Name, Why: n.Why, Text: n.Wanted}); err != nil {
+			return nil, err
+		}
+	}
+	if persist {
+		for _, c := range lasting(t.Roots, needs, &record) {
+			if err := t.add(p, c); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return p, t.addDropIns(p, needs, persist)
+}
+
+// addDropIns adds what needs want of units. A drop-in outlives the boot: it is for --persist alone.
+func (t *Tuner) addDropIns(p *Plan, needs []Need, persist bool) error {
+	into := p
+	if !persist {
+		into = &Plan{}
+	}
+	before := len(into.Changes)
+	for _, c := range dropIns(t.Roots, needs) {
+		if err := t.add(into, c); err != nil {
+			return err
+		}
+	}
+	changed := len(into.Changes) > before
+	if !persist {
+		p.Skipped = append(p.Skipped, into.Changes...)
+	}
+	t.note(p, needs, persist, changed)
+	return nil
+}
+
+// add adds a change unless the value is there already.
+func (t *Tuner) add(p *Plan, c Change) error {
+	now, err := t.look(c.Kind, c.Name)
+	if err != nil {
+		return err
+	}
+	wanted := c.value()
+	if same(c.Kind, c.Name, now, wanted) {
+		return nil
+	}
+	c.From, c.To = show(c.Kind, now), show(c.Kind, wanted)
+	p.Changes = append(p.Changes, c)
+	return nil
+}
+
+// look reads a place; its error names it.
+func (t *Tuner) look(k Kind, name string) (*value, error) {
+	place, err := t.place(k, name)
+	if err != nil {
+		return nil, err
+	}
+	v, err := place.read()
+	if err != nil {
+		return nil, readError(k, name, err)
+	}
+	return v, nil
+}
+
+func readError(k Kind, name string, err error) error {
+	if k == Sysctl && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read %s: this kernel has no such setting (is its module loaded?): %w", name, err)
+	}
+	return fmt.Errorf("read %s: %w", name, err)
+}
+
+// show is a value for people.
+func show(k Kind, v *value) string {
+	switch {
+	case v == nil && k == File:
+		return "no file"
+	case v == nil:
+		return "absent"
+	case k == File:
+		return plural(strings.Count(string(v.Text), "\n"), "line")
+	}
+	return strings.Join(strings.Fields(string(v.Text)), " ")
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
