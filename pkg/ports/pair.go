@@ -3,7 +3,10 @@ package ports
 import (
 	"fmt"
 	"math/bits"
+	"net/netip"
 	"sync/atomic"
+
+	"github.com/longsplice/longsplice/pkg/sys"
 )
 
 // RestMs is how long a refused port is left alone at least; twice as long at most. TIME_WAIT lasts 60 s on Linux
@@ -39,8 +42,15 @@ func (r Range) String() string {
 	return fmt.Sprintf("%d-%d", r.First, r.Last)
 }
 
+// Number names a pair for as long as a session or a snapshot refers to it. 0 is none.
+type Number uint32
+
 // Pair is one source address towards one backend address.
 type Pair struct {
+	Number Number
+	Source netip.Addr   // unspecified: the kernel chooses the address
+	From   sys.Sockaddr // the same, for bind
+
 	own Range
 
 	// By port, from own.First on. A port is free if its bit is 0 in all three.
@@ -54,6 +64,12 @@ type Pair struct {
 	latched atomic.Int64 // exhausted until then, CLOCK_MONOTONIC ms
 	_       [32]byte
 }
+
+// Own tells whether the ports are ours to choose.
+func (p *Pair) Own() bool { return p.own != (Range{}) }
+
+// Used is how many ports sessions hold.
+func (p *Pair) Used() int64 { return p.used.Load() }
 
 // NewPair makes a pair that gives out the ports of own; with the zero Range the kernel chooses.
 func NewPair(own Range) *Pair {
@@ -70,10 +86,10 @@ func NewPair(own Range) *Pair {
 // came back is used again as late as can be. The port is 0 where the kernel chooses. ok is false, at once, while the pair is
 // known to be exhausted. nowMs is CLOCK_MONOTONIC.
 func (p *Pair) Take(nowMs int64) (port uint16, ok bool) {
-	if p.latched.Load() > nowMs {
+	if p.Latched(nowMs) {
 		return 0, false
 	}
-	if p.own == (Range{}) {
+	if !p.Own() {
 		p.used.Add(1)
 		return 0, true
 	}
@@ -154,11 +170,15 @@ func (p *Pair) Claim(port uint16) bool {
 // Exhausted keeps Take from searching until a port comes back, or for 100 ms.
 func (p *Pair) Exhausted(nowMs int64) { p.latched.Store(nowMs + latchMs) }
 
-// wake lets the ports that were refused in the minute before the last one be tried again.
+// Latched tells whether the pair is known to be exhausted at nowMs.
+func (p *Pair) Latched(nowMs int64) bool { return p.latched.Load() > nowMs }
+
+// wake lets the ports that were refused in the minute before the last one be tried again. A worker whose clock is a turn
+// behind changes nothing.
 func (p *Pair) wake(nowMs int64) {
 	minute := nowMs / RestMs
 	seen := p.minute.Load()
-	if minute == seen || !p.minute.CompareAndSwap(seen, minute) {
+	if minute <= seen || !p.minute.CompareAndSwap(seen, minute) {
 		return
 	}
 	p.clear(int(minute & 1))
@@ -188,7 +208,8 @@ type Usage struct {
 }
 
 // Usage counts. It walks the bitmap: for metrics, not for each session.
-func (p *Pair) Usage() Usage {
+func (p *Pair) Usage(nowMs int64) Usage {
+	p.wake(nowMs)
 	u := Usage{Used: p.used.Load(), Limit: int64(p.own.Len())}
 	for i := range p.taken {
 		u.Resting += int64(bits.OnesCount64((p.resting[0][i].Load() | p.resting[1][i].Load()) &^ p.taken[i].Load()))

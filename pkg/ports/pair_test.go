@@ -21,7 +21,7 @@ func TestTakeGivesEveryPortOnce(t *testing.T) {
 		if port, ok := p.Take(0); ok {
 			t.Errorf("%v: Take() = %d after all are taken", r, port)
 		}
-		if u := p.Usage(); u.Used != int64(r.Len()) || u.Limit != u.Used {
+		if u := p.Usage(0); u.Used != int64(r.Len()) || u.Limit != u.Used {
 			t.Errorf("%v: usage %+v", r, u)
 		}
 	}
@@ -76,7 +76,7 @@ func TestARefusedPortRests(t *testing.T) {
 			p := NewPair(Range{3000, 3000})
 			port, _ := p.Take(c.refusedMs)
 			p.Refused(port, c.refusedMs)
-			if u := p.Usage(); u.Used != 0 || u.Resting != 1 {
+			if u := p.Usage(c.refusedMs); u.Used != 0 || u.Resting != 1 {
 				t.Errorf("usage %+v, want one resting", u)
 			}
 			if _, ok := p.Take(c.nowMs); ok != c.free {
@@ -101,7 +101,7 @@ func TestWhereTheKernelChooses(t *testing.T) {
 	if _, ok := p.Take(52); !ok {
 		t.Error("a session's end does not let it be asked again")
 	}
-	if u := p.Usage(); u != (Usage{Used: 2}) {
+	if u := p.Usage(0); u != (Usage{Used: 2}) {
 		t.Errorf("usage %+v, want 2 used", u)
 	}
 }
@@ -165,25 +165,41 @@ func TestWorkersNeverShareAPort(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if u := p.Usage(); u.Used != 0 {
+	if u := p.Usage(0); u.Used != 0 {
 		t.Errorf("usage %+v at the end", u)
 	}
 }
 
 func TestSetTakesFromTheNextSource(t *testing.T) {
 	s := Set{NewPair(Range{10, 11}), NewPair(Range{10, 11})}
-	got := map[[2]int]bool{}
+	type taken struct {
+		*Pair
+		port uint16
+	}
+	got := map[taken]bool{}
 	for turn := range uint32(4) {
-		source, port, ok := s.Take(turn, 0)
-		if !ok || got[[2]int{source, int(port)}] {
-			t.Fatalf("Take() = %d, %d, %v", source, port, ok)
+		p, port := s.Take(turn, 0)
+		if p == nil || got[taken{p, port}] {
+			t.Fatalf("Take() = %p, %d", p, port)
 		}
-		got[[2]int{source, int(port)}] = true
+		if got[taken{p, port}] = true; turn < 2 && p != s[turn] {
+			t.Errorf("turn %d begins with another source", turn)
+		}
 	}
-	if _, _, ok := s.Take(0, 0); ok {
-		t.Error("five ports of four")
+	if s.Latched(0) {
+		t.Error("latched before anybody was refused")
 	}
-	if u := s.Usage(); u != (Usage{Used: 4, Limit: 4}) {
+	if p, _ := s.Take(0, 0); p != nil || !s.Latched(0) {
+		t.Errorf("Take() = %p, latched %v: five ports of four", p, s.Latched(0))
+	}
+	if s[1].Give(10); s.Latched(0) {
+		t.Error("latched although a port has come back")
+	}
+	s[1].Claim(10)
+	if (Set{}).Latched(0) {
+		t.Error("a backend without sources is latched")
+	}
+	if u := s.Usage(0); u != (Usage{Used: 4, Limit: 4}) {
 		t.Errorf("usage %+v", u)
 	}
 }

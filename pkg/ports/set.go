@@ -4,24 +4,35 @@ package ports
 // refused something else is wrong.
 const MaxTries = 8
 
-// Set is the pairs of one backend: by source address, in the order of the configuration.
+// Set is the pairs of one backend: by source address, in the order of the configuration. The empty one stands for a backend
+// that is reached as the kernel likes.
 type Set []*Pair
 
-// Take asks one source after the other, starting with the turn'th, for a port. ok is false if all are exhausted.
-func (s Set) Take(turn uint32, nowMs int64) (source int, port uint16, ok bool) {
-	for i := range len(s) {
-		source = int((turn + uint32(i)) % uint32(len(s)))
-		if port, ok = s[source].Take(nowMs); ok {
-			return source, port, true
+// Take asks one source after the other, starting with the turn'th, for a port. No pair: all are exhausted.
+func (s Set) Take(turn uint32, nowMs int64) (*Pair, uint16) {
+	for i := range uint32(len(s)) {
+		p := s[(turn+i)%uint32(len(s))]
+		if port, ok := p.Take(nowMs); ok {
+			return p, port
 		}
 	}
-	return 0, 0, false
+	return nil, 0
+}
+
+// Latched tells whether every source is known to be exhausted; the empty set never is.
+func (s Set) Latched(nowMs int64) bool {
+	for _, p := range s {
+		if !p.Latched(nowMs) {
+			return false
+		}
+	}
+	return len(s) > 0
 }
 
 // Usage is the sum over the sources.
-func (s Set) Usage() (sum Usage) {
+func (s Set) Usage(nowMs int64) (sum Usage) {
 	for _, p := range s {
-		u := p.Usage()
+		u := p.Usage(nowMs)
 		sum.Used += u.Used
 		sum.Resting += u.Resting
 		sum.Limit += u.Limit

@@ -81,6 +81,8 @@ type Worker struct {
 	freed   bool     // descriptors were closed since accepting was last looked at
 	spare   spare
 
+	sourceTurn uint32 // which source comes next
+
 	nextID  uint64
 	sources map[uint32]sys.Addr // by slot: what the log will want of backends' connections that are closed already
 	sheds   []shedding
@@ -121,6 +123,7 @@ func New(c Config) (*Worker, error) {
 		Blocks: relay.NewBlocks(c.BufferBytes, c.MaxBlocks),
 	}
 	w.mover.Pipes.Check = c.CheckPipes
+	w.sourceTurn = uint32(c.ID)
 	w.spare = spare{fd: -1, family: sys.AF_INET}
 	w.refill() // else before the first accept
 	return w, nil
