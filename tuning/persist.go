@@ -20,12 +20,12 @@ func (c *Change) value() *value {
 	return &value{Text: raw(c.Text)}
 }
 
-// setting is a sysctl that shall come back at the next boot.
-type setting struct{ name, text, why string }
+// kept is a sysctl that shall come back at the next boot.
+type kept struct{ name, text, why string }
 
 // settings are those of earlier applies and those of needs; where both have one, the need's.
-func settings(needs []Need, earlier *record) (all []setting) {
-	put := func(s setting) {
+func settings(needs []Need, earlier *record) (all []kept) {
+	put := func(s kept) {
 		for i := range all {
 			if all[i].name == s.name {
 				all[i] = s
@@ -36,12 +36,12 @@ func settings(needs []Need, earlier *record) (all []setting) {
 	}
 	for i := range earlier.Steps {
 		if s := &earlier.Steps[i]; s.Kind == Sysctl {
-			put(setting{s.Name, show(Sysctl, s.wanted()), s.Why})
+			put(kept{s.Name, show(Sysctl, s.wanted()), s.Why})
 		}
 	}
 	for _, n := range needs {
 		if n.Kind == Sysctl {
-			put(setting{n.Name, strings.Join(strings.Fields(n.Wanted), " "), n.Why})
+			put(kept{n.Name, strings.Join(strings.Fields(n.Wanted), " "), n.Why})
 		}
 	}
 	return all
@@ -73,8 +73,8 @@ func lasting(r Roots, needs []Need, earlier *record) (files []Change) {
 	})
 }
 
-// dropIns are one file for each unit that needs name.
-func dropIns(r Roots, needs []Need) (files []Change) {
+// unitFiles are one file for each unit that needs name.
+func unitFiles(r Roots, needs []Need) (files []Change) {
 	for _, n := range needs {
 		unit, key, ok := strings.Cut(n.Name, " ")
 		if n.Kind != Unit || !ok {

@@ -76,7 +76,7 @@ func (t *Tuner) addDropIns(p *Plan, needs []Need, persist bool) error {
 		into = &Plan{}
 	}
 	before := len(into.Changes)
-	for _, c := range dropIns(t.Roots, needs) {
+	for _, c := range unitFiles(t.Roots, needs) {
 		if err := t.add(into, c); err != nil {
 			return err
 		}
