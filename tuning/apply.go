@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -64,8 +65,6 @@ type move struct {
 	to     *value
 	done   bool // or begun
 }
-
-func statePath(r Roots) string { return filepath.Join(r.State, stateFile) }
 
 // Apply makes the changes of p that are still to be made. What was there is in the state file before the first of them is
 // touched. An error that is *ApplyError means that everything is as before but for its Stuck; so does any other. When ctx is
@@ -160,6 +159,9 @@ func (t *Tuner) make(ctx context.Context, m *move) error {
 	}
 	m.done = true
 	if err := m.place.write(m.to); err != nil {
+		if errors.Is(err, syscall.EROFS) {
+			err = fmt.Errorf("%w (in a container /proc/sys often is: run it on the host)", err)
+		}
 		return fmt.Errorf("write %q: %w", show(m.Kind, m.to), err)
 	}
 	if err := m.took(); err != nil {

@@ -46,7 +46,7 @@ type Change struct {
 // Plan works out what has to be done for needs. With persist that is also what brings them back at the next boot, and with
 // them what was applied before.
 func (t *Tuner) Plan(needs []Need, persist bool) (*Plan, error) {
-	record, err := readRecord(statePath(t.Roots))
+	record, err := readRecord(t.StatePath())
 	if err != nil {
 		return nil, err
 	}
@@ -124,11 +124,14 @@ func readError(k Kind, name string, err error) error {
 	return fmt.Errorf("read %s: %w", name, err)
 }
 
+// NoFile is Change.From of a file that is not there.
+const NoFile = "no file"
+
 // show is a value for people.
 func show(k Kind, v *value) string {
 	switch {
 	case v == nil && k == File:
-		return "no file"
+		return NoFile
 	case v == nil:
 		return "absent"
 	case k == File:

@@ -16,6 +16,9 @@ import (
 // whoever is killed in the middle leaves enough behind for revert.
 const stateFile = "tune.json"
 
+// StatePath is the file that remembers what was there.
+func (t *Tuner) StatePath() string { return filepath.Join(t.Roots.State, stateFile) }
+
 // ErrBusy: another `longsplice tune` is changing this host.
 var ErrBusy = errors.New("another `longsplice tune` is at work on this host")
 

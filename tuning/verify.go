@@ -8,7 +8,7 @@ import (
 // Verify compares what apply has made with what is there now. It returns what differs, nothing if all holds or nothing was
 // ever applied; applied is how many things it has looked at.
 func (t *Tuner) Verify() (drift []Outcome, applied int, err error) {
-	record, err := readRecord(statePath(t.Roots))
+	record, err := readRecord(t.StatePath())
 	if err != nil {
 		return nil, 0, err
 	}
