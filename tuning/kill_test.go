@@ -21,10 +21,11 @@ const (
 	childStop = "LONGSPLICE_TUNE_STOP" // the moment at which it says so and waits; 0: it goes on to the end
 )
 
+// TestChildApplies is that process; by itself it does nothing.
 func TestChildApplies(t *testing.T) {
 	dir := os.Getenv(childTree)
 	if dir == "" {
-		t.Skip("it is for tests that kill it")
+		return
 	}
 	h := &tree{t, dir}
 	stop, _ := strconv.Atoi(os.Getenv(childStop))

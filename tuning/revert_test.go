@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/longsplice/longsplice/pkg/testkit"
 )
 
 // boot forgets what is not on a disk. Settings computed from the size of memory come out a little different.
@@ -194,8 +196,8 @@ func TestAStateFileThatIsNotToBeTrusted(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h := newTree(t)
 			h.apply(needs()[:1], false)
-			if c.name == "it is another's" && os.Geteuid() != 0 {
-				t.Skip("missing privilege root")
+			if c.name == "it is another's" {
+				testkit.Privileged(t, "root")
 			}
 			c.spoil(h)
 			was := h.dump()
