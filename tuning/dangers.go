@@ -134,7 +134,7 @@ func hugeFiles(h *host) (notes []Note) {
 		notes = append(notes, Note{About: "RLIMIT_NOFILE", Text: fmt.Sprintf("%s of pid %d: %s", files64(h.process.hard), h.process.pid, why)})
 	}
 	if most := h.openMost(); most >= absurdFiles && h.unit.file != "" && h.unit.noFile() >= absurdFiles {
-		notes = append(notes, Note{About: h.unit.name + " LimitNOFILE", Text: fmt.Sprintf("%s, cut to fs.nr_open %s: %s", h.unit.last("LimitNOFILE"), count(most), why)})
+		notes = append(notes, Note{About: h.unit.name + " LimitNOFILE", Text: fmt.Sprintf("%s, cut to fs.nr_open %s: %s", h.unit.last("LimitNOFILE"), Count(most), why)})
 	}
 	return notes
 }

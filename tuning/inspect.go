@@ -25,7 +25,7 @@ func Inspect(r Roots, g Goal) (*Report, error) {
 	now := h.workOut(&g)
 	notes := h.notes(&g, now)
 	needs, after := h.meet(&g, now)
-	return &Report{Goal: g, Verdict: judge(&g, now, after), Limits: now, Needs: needs, Notes: notes}, nil
+	return &Report{Goal: g, Verdict: judge(&g, now, after, len(needs)), Limits: now, Needs: needs, Notes: notes}, nil
 }
 
 // meet looks at the host as it will be with all needs met, again and again, until nothing more is needed: a wider port

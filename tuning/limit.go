@@ -95,7 +95,7 @@ func (r linear) look(h *host, g *Goal) (Limit, bool) {
 	}
 	needed := max((int64(g.Sessions)*r.units+r.per-1)/r.per+r.taken, r.neededAtLeast)
 	l := Limit{
-		Name: r.name, State: Fine, Current: count(value), Needed: count(needed), Formula: r.formula, Why: r.why,
+		Name: r.name, State: Fine, Current: Count(value), Needed: Count(needed), Formula: r.formula, Why: r.why,
 		Sessions: max(times(value-r.taken, r.per)/r.units, 0),
 	}
 	if value < needed {
@@ -147,8 +147,8 @@ func roundUp(n int64) int64 {
 	return (n + step - 1) / step * step
 }
 
-// count writes a number with commas.
-func count(n int64) string {
+// Count writes a number with commas.
+func Count(n int64) string {
 	if n >= 1<<62 {
 		return "unlimited"
 	}

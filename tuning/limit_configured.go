@@ -27,7 +27,7 @@ func configured(h *host, g *Goal) (Limit, bool) {
 		return Limit{}, false
 	}
 	l := Limit{
-		Name: where, State: Fine, Current: count(least), Needed: count(int64(g.Sessions)), Sessions: least,
+		Name: where, State: Fine, Current: Count(least), Needed: Count(int64(g.Sessions)), Sessions: least,
 		Formula: "as configured", Why: "the configuration takes no more than that",
 	}
 	if least < int64(g.Sessions) {
@@ -66,7 +66,7 @@ func sourceAddresses(h *host, g *Goal) (Limit, bool) {
 	}
 	lacking := h.lacking(g)
 	l := Limit{
-		Name: "source_addresses", State: Fine, Current: count(int64(len(all) - len(lacking))), Needed: count(int64(len(all))), Sessions: Unbounded,
+		Name: "source_addresses", State: Fine, Current: Count(int64(len(all) - len(lacking))), Needed: Count(int64(len(all))), Sessions: Unbounded,
 		Formula: "addresses of this host among the configured ones", Why: "`run` refuses a source address that the host does not have",
 	}
 	if len(lacking) == 0 {

@@ -32,8 +32,8 @@ func conntrack(h *host, g *Goal) (Limit, bool) {
 		why:     "when the table is full new connections are dropped without a word; rules with notrack for these ports (below) spare the table, its memory and its CPU",
 	}.look(h, g)
 	if entries, active := h.tracking(); ok && !active {
-		l.State, l.Sessions, l.needs, l.Command = Fine, Unbounded, nil, ""
-		l.Why = fmt.Sprintf("loaded, and no rule tracks anything: %d entries beside %s TCP sockets", entries, count(h.net.tracked))
+		l.State, l.Needed, l.Sessions, l.needs, l.Command = Fine, "-", Unbounded, nil, ""
+		l.Why = fmt.Sprintf("loaded, and no rule tracks anything: %d entries beside %s TCP sockets", entries, Count(h.net.tracked))
 	}
 	return l, ok
 }
@@ -44,7 +44,7 @@ func conntrackBuckets(h *host, g *Goal) (Limit, bool) {
 	if !loaded || !active {
 		return Limit{}, false
 	}
-	l, ok := h.condition(conntrackSizes, count((max(most, 2*int64(g.Sessions))+7)/8), "at least an eighth of nf_conntrack_max and of the entries",
+	l, ok := h.condition(conntrackSizes, Count((max(most, 2*int64(g.Sessions))+7)/8), "at least an eighth of nf_conntrack_max and of the entries",
 		"with more than eight entries in a bucket every packet searches a list")
 	if n, numeric := h.number(conntrackSizes); ok && numeric && n*8 < max(most, 2*int64(g.Sessions)) {
 		l.raise(h, conntrackSizes, strconv.FormatInt(roundUp(max(most, 2*int64(g.Sessions))/4), 10))
@@ -67,7 +67,7 @@ func conntrackTimeouts(h *host, g *Goal) (Limit, bool) {
 	for _, state := range []string{"established", "close_wait", "fin_wait"} {
 		if n, ok := h.number(conntrackTimeout + state); ok && n < wanted {
 			if l.State == Fine {
-				l.Name, l.Current = conntrackTimeout+state, count(n)
+				l.Name, l.Current = conntrackTimeout+state, Count(n)
 			}
 			l.raise(h, conntrackTimeout+state, strconv.FormatInt(wanted, 10))
 		}

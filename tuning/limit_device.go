@@ -66,7 +66,7 @@ func cpuMax(h *host, g *Goal) (Limit, bool) {
 		return Limit{}, false
 	}
 	l := Limit{
-		Name: "cgroup cpu.max", State: Fine, Current: fmt.Sprintf("%.2g CPUs", quota), Needed: count(h.workers) + " CPUs", Sessions: Unbounded,
+		Name: "cgroup cpu.max", State: Fine, Current: fmt.Sprintf("%.2g CPUs", quota), Needed: Count(h.workers) + " CPUs", Sessions: Unbounded,
 		Formula: "CPU time per period >= workers", Why: "a group that has used its time up stands still for the rest of the period, up to 100 ms, with all of its sessions",
 	}
 	if quota < float64(h.workers) {
@@ -85,7 +85,7 @@ func receiveQueues(h *host, g *Goal) (Limit, bool) {
 		return Limit{}, false
 	}
 	l := Limit{
-		Name: device + " receive queues", State: Fine, Current: count(receive), Needed: count(h.workers) + ", or RPS", Sessions: Unbounded,
+		Name: device + " receive queues", State: Fine, Current: Count(receive), Needed: Count(h.workers) + ", or RPS", Sessions: Unbounded,
 		Formula: "receive queues >= workers, or rps_cpus set", Why: "packets of one queue are worked on by one CPU; with RPS that CPU hands them on (reported, not changed by tune)",
 	}
 	if spread {
@@ -96,7 +96,7 @@ func receiveQueues(h *host, g *Goal) (Limit, bool) {
 	case receive < h.workers && !spread:
 		l.State, l.Command = Warn, fmt.Sprintf("for q in /sys/class/net/%s/queues/rx-*; do echo %x > $q/rps_cpus; done", device, 1<<h.cpus-1)
 	case send > 1 && !steered:
-		l.State, l.Name, l.Current, l.Needed = Warn, device+" send queues", count(send)+" without XPS", "XPS"
+		l.State, l.Name, l.Current, l.Needed = Warn, device+" send queues", Count(send)+" without XPS", "XPS"
 		l.Why = "without xps_cpus the CPUs share the send queues and their locks (reported, not changed by tune)"
 		l.Command = fmt.Sprintf("i=0; for q in /sys/class/net/%s/queues/tx-*; do printf %%x $((1<<i)) > $q/xps_cpus; i=$(((i+1)%%%d)); done", device, h.cpus)
 	}

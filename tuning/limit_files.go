@@ -12,7 +12,7 @@ const filesFormula = "(files - listeners - 3 per worker - checks - 64 - 2 per pi
 func files(h *host, g *Goal, name string, value int64, why string) Limit {
 	needed := g.fdsFor(h.workers)
 	l := Limit{
-		Name: name, State: Fine, Current: files64(value), Needed: count(needed), Formula: filesFormula, Why: why,
+		Name: name, State: Fine, Current: files64(value), Needed: Count(needed), Formula: filesFormula, Why: why,
 		Sessions: g.sessionsWithin(value, h.workers),
 	}
 	if l.Sessions < int64(g.Sessions) {
@@ -25,7 +25,7 @@ func files64(n int64) string {
 	if n == math.MaxInt64 {
 		return "unlimited"
 	}
-	return count(n)
+	return Count(n)
 }
 
 // processFiles is RLIMIT_NOFILE of the running program, which raises its soft limit to the hard one by itself.

@@ -60,7 +60,7 @@ func tcpMemory(h *host, g *Goal) (Limit, bool) {
 	page := int64(os.Getpagesize())
 	needed := 2 * int64(g.Sessions)
 	l := Limit{
-		Name: name, State: Fine, Current: count(pages[1]) + " pages", Needed: count(needed) + " pages", Sessions: pages[1] / 2,
+		Name: name, State: Fine, Current: Count(pages[1]) + " pages", Needed: Count(needed) + " pages", Sessions: pages[1] / 2,
 		Formula: "the second number, where pressure begins, / 2: one page of buffers for each socket",
 		Why:     "from there on every window of the host shrinks, and at the third number segments are dropped; the unit is pages, not bytes",
 	}
@@ -134,7 +134,7 @@ func finTimeout(h *host, _ *Goal) (Limit, bool) {
 
 // notSent: the host-wide form of what relay.low_memory does for our sockets alone.
 func notSent(h *host, _ *Goal) (Limit, bool) {
-	l, ok := h.condition("net.ipv4.tcp_notsent_lowat", count(math.MaxUint32), "bytes a socket may hold unsent and still say that it is writable",
+	l, ok := h.condition("net.ipv4.tcp_notsent_lowat", strconv.Itoa(math.MaxUint32), "bytes a socket may hold unsent and still say that it is writable",
 		"a small value costs 35-70 % more CPU per GB in every program of the host (measured at 128 KiB); relay.low_memory does it for longsplice alone")
 	if n, numeric := h.number(l.Name); ok && numeric && n < math.MaxUint32 {
 		l.State, l.Command = Warn, setCommand(l.Name, strconv.Itoa(math.MaxUint32))

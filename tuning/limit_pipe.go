@@ -31,10 +31,10 @@ func (h *host) pipePages(g *Goal, name, why string) (Limit, bool) {
 	}
 	pipes := g.pipes(g.fdsFor(h.workers))
 	needed := (pipes + 2) * g.pipeBytes() / 4096
-	l := Limit{Name: name, State: Fine, Current: count(pages), Needed: count(needed), Sessions: Unbounded, Formula: pipeFormula, Why: why}
+	l := Limit{Name: name, State: Fine, Current: Count(pages), Needed: Count(needed), Sessions: Unbounded, Formula: pipeFormula, Why: why}
 	switch {
 	case pages == 0:
-		l.Current = "0 (no quota)"
+		l.Current, l.Needed = "0 (no quota)", "-"
 	case !h.bound():
 		l.Needed, l.Why = "-", "the program has CAP_SYS_RESOURCE or CAP_SYS_ADMIN: the quotas of users do not hold for it"
 	case pages < needed:
@@ -51,7 +51,7 @@ func pipeSize(h *host, g *Goal) (Limit, bool) {
 	}
 	needed := g.pipeBytes()
 	l := Limit{
-		Name: name, State: Fine, Current: count(bytes), Needed: count(needed), Sessions: Unbounded, Formula: "relay.pipe_bytes",
+		Name: name, State: Fine, Current: Count(bytes), Needed: Count(needed), Sessions: Unbounded, Formula: "relay.pipe_bytes",
 		Why: fmt.Sprintf("an unprivileged program cannot make its pipes larger, and bulk through small ones costs 1.7 times the CPU (measured: 64 KiB beside 1 MiB); wanted are %s", size(needed)),
 	}
 	if bytes < needed && h.bound() {

@@ -161,10 +161,10 @@ func localPorts(h *host, g *Goal) (Limit, bool) {
 	}
 	l := Limit{
 		Name: name, State: Fine, Sessions: sessions, Why: portsWhy,
-		Current: fmt.Sprintf("%s × %s", count(each), count(int64(len(pairs)))),
+		Current: fmt.Sprintf("%s × %s", Count(each), Count(int64(len(pairs)))),
 		Needed:  "-",
 		Formula: "ports of the range (less reserved and listening ones) × pairs of a source and a backend address",
-		brief:   fmt.Sprintf("%s (%s per source and backend)", name, count(each)),
+		brief:   fmt.Sprintf("%s (%s per source and backend)", name, Count(each)),
 	}
 	if name == "ip_local_port_range" {
 		l.Name = rangeName
@@ -174,7 +174,7 @@ func localPorts(h *host, g *Goal) (Limit, bool) {
 		return l, true
 	}
 	if n := int64(len(pairs)); n > 0 {
-		l.Needed = fmt.Sprintf("%s × %s", count((int64(g.Sessions)+n-1)/n), count(n))
+		l.Needed = fmt.Sprintf("%s × %s", Count((int64(g.Sessions)+n-1)/n), Count(n))
 	}
 	if sessions < int64(g.Sessions) {
 		h.morePorts(g, &l, pairs)
@@ -217,7 +217,7 @@ func (h *host) moreSources(g *Goal, pairs []pair, wide span) string {
 	}
 	per := each * int64(len(backends))
 	n := (int64(g.Sessions) + per - 1) / per
-	return fmt.Sprintf("set source_addresses of the pools to %d addresses (%s ports each towards %d)", n, count(each), len(backends))
+	return fmt.Sprintf("set source_addresses of the pools to %d addresses (%s ports each towards %d)", n, Count(each), len(backends))
 }
 
 // portOverlap: ports that we bind ourselves must not be in the kernel's range.
@@ -240,6 +240,9 @@ func portOverlap(h *host, g *Goal) (Limit, bool) {
 	return l, true
 }
 
+// manyListeners inside the kernel's range did not choose their ports.
+const manyListeners = 16
+
 // portListeners: a port that a service listens on must not be given to an outgoing connection while the service is down.
 func portListeners(h *host, g *Goal) (Limit, bool) {
 	kernel, _ := h.kernelSpan()
@@ -259,7 +262,10 @@ func portListeners(h *host, g *Goal) (Limit, bool) {
 		l.Needed, l.brief = "with "+strings.Join(ours, ","), "port "+ours[0]+" inside ip_local_port_range is not reserved"
 		l.raise(h, reservedName, portList(all))
 	case len(others) > 0:
-		l.State, l.Needed, l.Command = Warn, "with "+few(others, 6), setCommand(reservedName, portList(all))
+		l.State, l.Needed, l.Command = Warn, "with "+few(others, 3), setCommand(reservedName, portList(all))
+		if len(others) > manyListeners { // test servers and the like: what to reserve is for a person to say
+			l.Command = "ss -ltnp"
+		}
 		l.brief = "listening ports inside ip_local_port_range are not reserved"
 	}
 	return l, true

@@ -26,7 +26,7 @@ func synQueue(h *host, g *Goal) (Limit, bool) {
 		why:     "without SYN cookies a SYN that finds three quarters of this queue in use is dropped",
 	}.look(h, g)
 	if cookies, _ := h.number("net.ipv4.tcp_syncookies"); ok && cookies != 0 {
-		l.State, l.Sessions, l.Command, l.needs = Fine, Unbounded, "", nil
+		l.State, l.Needed, l.Sessions, l.Command, l.needs = Fine, "-", Unbounded, "", nil
 	}
 	return l, ok
 }

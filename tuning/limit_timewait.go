@@ -17,6 +17,7 @@ func (h *host) resting(g *Goal, l *Limit, wanted string) {
 	pairs, endless := h.pairs(g)
 	ports := h.ports(pairs, kernel)
 	if endless || ports < int64(g.Sessions) || ports >= 2*int64(g.Sessions) {
+		l.Needed = "-"
 		return
 	}
 	l.Sessions = ports / 2
@@ -27,12 +28,14 @@ func (h *host) resting(g *Goal, l *Limit, wanted string) {
 func reuse(h *host, g *Goal) (Limit, bool) {
 	l, ok := h.condition("net.ipv4.tcp_tw_reuse", "1", turnover,
 		"a connect() may use a port in TIME_WAIT again after 1 s if this is 1, with timestamps on; 2, the default, is for loopback alone, and incoming connections it does not touch")
-	if !ok || !g.kernelPools() {
-		return l, ok
+	if !ok {
+		return l, false
 	}
-	if reused := l.Current == "1" || l.Current == "2" && g.loopbackOnly(); !reused {
-		h.resting(g, &l, "1")
+	if reused := l.Current == "1" || l.Current == "2" && g.loopbackOnly(); reused || !g.kernelPools() {
+		l.Needed = "-"
+		return l, true
 	}
+	h.resting(g, &l, "1")
 	return l, true
 }
 
@@ -55,7 +58,7 @@ func timestamps(h *host, g *Goal) (Limit, bool) {
 	if ok && l.Current == "0" {
 		h.resting(g, &l, "1")
 		if l.State == Fine {
-			l.State, l.Command = Warn, setCommand(l.Name, "1")
+			l.State, l.Needed, l.Command = Warn, "1", setCommand(l.Name, "1")
 		}
 	}
 	return l, ok

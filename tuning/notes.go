@@ -179,6 +179,12 @@ func othersPrograms(h *host, _ *Goal) (notes []Note) {
 	} else if os.IsPermission(err) {
 		notes = append(notes, Note{About: "BPF", Text: "what is pinned in /sys/fs/bpf could not be looked at"})
 	}
+	if len(notes) == 0 {
+		notes = append(notes, Note{
+			About: "BPF", Text: "no sock_ops, sk_skb or sk_msg program is pinned or held by a process that could be looked into; what the kernel alone holds could not be looked at",
+			Command: "bpftool prog show",
+		})
+	}
 	if hidden > 0 {
 		notes = append(notes, Note{About: "BPF", Text: fmt.Sprintf("%d processes could not be looked into: run as root to see who holds BPF programs", hidden)})
 	}

@@ -11,6 +11,7 @@ import (
 // Verdict is the answer in a sentence, and what it was made of.
 type Verdict struct {
 	Text     string `json:"text"`
+	Outlook  string `json:"outlook"`  // a sentence on what `tune apply` makes of it
 	Sessions int64  `json:"sessions"` // that the host holds now; -1: nothing bounds them
 	Binds    string `json:"binds"`    // the name of the limit that binds first
 	Next     string `json:"next"`
@@ -20,7 +21,7 @@ type Verdict struct {
 }
 
 // judge sums limits up. after is how they would be with all needs met.
-func judge(g *Goal, now, after []Limit) Verdict {
+func judge(g *Goal, now, after []Limit, needs int) Verdict {
 	bounds, short := bounding(now), 0
 	for i := range now {
 		if now[i].State == Short {
@@ -37,8 +38,21 @@ func judge(g *Goal, now, after []Limit) Verdict {
 	if b := bounding(after); len(b) > 0 {
 		v.After, v.AfterBy = b[0].Sessions, b[0].called()
 	}
-	v.Text = v.sentence(g, now, bounds)
+	v.Text, v.Outlook = v.sentence(g, now, bounds), v.outlook(g, needs)
 	return v
+}
+
+// outlook says what applying the needs is good for.
+func (v *Verdict) outlook(g *Goal, needs int) string {
+	switch {
+	case needs == 0 && v.Short == 0:
+		return "there is nothing to change"
+	case needs == 0:
+		return "what falls short is not for `longsplice tune apply` to change"
+	case v.After >= int64(g.Sessions) || v.After == Unbounded:
+		return "with what `longsplice tune apply` changes it holds them"
+	}
+	return fmt.Sprintf("with all that `longsplice tune apply` can change it holds %s: %s binds then", about(v.After), v.AfterBy)
 }
 
 // bounding are the limits that bound the sessions, the nearest first.
@@ -55,7 +69,7 @@ func bounding(all []Limit) (bounds []*Limit) {
 func (v *Verdict) sentence(g *Goal, now []Limit, bounds []*Limit) string {
 	text := fmt.Sprintf("this host holds %s", about(v.Sessions))
 	if v.Sessions >= int64(g.Sessions) {
-		text = fmt.Sprintf("this host holds the %s sessions of the goal, and %s at most", count(int64(g.Sessions)), about(v.Sessions))
+		text = fmt.Sprintf("this host holds the %s sessions of the goal, and %s at most", Count(int64(g.Sessions)), about(v.Sessions))
 	}
 	if len(bounds) > 0 {
 		text += ": " + bounds[0].called() + " binds first"
@@ -83,10 +97,10 @@ func about(n int64) string {
 		return "any number of sessions"
 	}
 	if n < 100 {
-		return count(n) + " sessions"
+		return Count(n) + " sessions"
 	}
 	step := int64(math.Pow10(int(math.Log10(float64(n))) - 1))
-	return "about " + count(n/step*step) + " sessions"
+	return "about " + Count(n/step*step) + " sessions"
 }
 
 // short is a sysctl's name as people say it.
