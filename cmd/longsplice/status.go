@@ -87,6 +87,15 @@ func (r *statusReport) printProcess(env *environment) {
 	fmt.Fprintf(env.stdout, "%s: longsplice %s, pid %d, up %s, %s, generation %d, %s\n",
 		r.Name, r.Version, r.PID, spanText(r.UptimeS), plural(r.Workers, "worker"), r.Generation, state)
 	fmt.Fprintf(env.stdout, "%d of %d files, %d of %d pipes in use\n", r.FDs.Held, r.FDs.Limit, r.Pipes.Used, r.Pipes.Limit)
+	fmt.Fprintf(env.stdout, "steering: %s\n", steeringText(r.Steering))
+}
+
+// steeringText is what chooses the workers of new connections.
+func steeringText(s balancer.Steering) string {
+	if s.How != "bpf" {
+		return s.How + " (" + s.Why + ")"
+	}
+	return fmt.Sprintf("bpf (%d by CPU, %d to the least loaded, %d by the kernel)", s.ByCPU, s.LeastLoaded, s.ByKernel)
 }
 
 // sum is for counters that are kept by reason.

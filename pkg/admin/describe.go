@@ -64,6 +64,7 @@ var (
 	pipesLimit    = describe("pipes_limit", "Pipes that may be open at once.")
 	pipeDegraded  = describe("pipe_degraded_total", "How often the kernel refused a pipe of useful size, so that bytes were copied.")
 
+	steered          = describe("steered_total", "New connections by what chose their worker: the CPU that received them, the least load, or the kernel's hash.", "how")
 	relayBytes       = describe("relay_bytes_total", "Bytes relayed, by how they were moved.", "mode")
 	acceptPaused     = describe("accept_paused_seconds_total", "Time in which workers left new connections in the kernel's queue.", "cause")
 	staleEvents      = describe("stale_events_total", "Kernel events of sessions that had ended already.")

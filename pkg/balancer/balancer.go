@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/longsplice/longsplice/bpf"
 	"github.com/longsplice/longsplice/pkg/accesslog"
 	"github.com/longsplice/longsplice/pkg/backend"
 	"github.com/longsplice/longsplice/pkg/config"
@@ -40,8 +41,9 @@ type Options struct {
 	// Doors, if not nil, are what others reach this process by, beside the listeners.
 	Doors Doors
 
-	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error) // instead of the host's resolver; nil: that
-	probe  func(pipeBytes int) []sys.Feature                                     // instead of sys.Probe; nil: that
+	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error) // instead of the host's resolver; nil: that
+	probe   func(pipeBytes int) []sys.Feature                                     // instead of sys.Probe; nil: that
+	loadBPF func(workers int) (*bpf.Steering, error)                              // instead of bpf.Load; nil: that
 }
 
 // Doors are opened once it is sure that no other process has our admin socket, and before the first listener: nobody is
@@ -70,19 +72,21 @@ type Balancer struct {
 
 	ephemeralFrom, ephemeralTo uint16
 
-	events    *hub
-	listeners []openListener
-	listening sync.RWMutex // guards the listeners' descriptors
-	lockFD    int
-	doorsOpen bool
-	workers   []*worker.Worker
-	ended     sync.WaitGroup // workers
-	held      *worker.Limits
-	pipes     *relay.PipeBudget
-	checker   *health.Checker
-	resolver  *resolve.Resolver
-	logWriter *accesslog.Writer
-	rings     []*accesslog.Ring
+	events     *hub
+	listeners  []openListener
+	listening  sync.RWMutex  // guards the listeners' descriptors
+	steering   *bpf.Steering // nil: not steered, for the reason notSteered
+	notSteered string
+	lockFD     int
+	doorsOpen  bool
+	workers    []*worker.Worker
+	ended      sync.WaitGroup // workers
+	held       *worker.Limits
+	pipes      *relay.PipeBudget
+	checker    *health.Checker
+	resolver   *resolve.Resolver
+	logWriter  *accesslog.Writer
+	rings      []*accesslog.Ring
 
 	snap     atomic.Pointer[backend.Snapshot]
 	draining atomic.Bool
@@ -171,7 +175,7 @@ func (b *Balancer) prepare(context.Context) error {
 	}
 	sockets := 0
 	for i := range b.cfg.Frontends {
-		sockets += len(b.cfg.Frontends[i].Listen) * b.workerCount
+		sockets += len(b.cfg.Frontends[i].Listen) * (b.workerCount + bpf.Descriptors)
 	}
 	var err error
 	if b.limits, err = deriveLimits(b.cfg, b.workerCount, sockets); err != nil {
@@ -213,6 +217,7 @@ func (b *Balancer) listen(context.Context) error {
 	if err := b.openListeners(); err != nil {
 		return err
 	}
+	b.steer()
 	return b.apply()
 }
 
@@ -266,6 +271,9 @@ func (b *Balancer) workerConfig(i int, idBase uint64) worker.Config {
 	}
 	if b.rings != nil {
 		c.Log = b.rings[i]
+	}
+	if b.steering != nil {
+		c.Steering = b.steering.Cell(i)
 	}
 	return c
 }

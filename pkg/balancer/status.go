@@ -14,13 +14,14 @@ import (
 // Status is the program as a whole, now.
 func (b *Balancer) Status() Status {
 	held := b.held.Held.Load()
+	sum := b.sum()
 	s := Status{
 		Name: b.node(), Version: b.Build.Version, Commit: b.Build.Commit, Go: runtime.Version(), PID: os.Getpid(),
 		Started: b.started, UptimeS: time.Since(b.started).Seconds(), Workers: b.workerCount,
 		Ready: b.ready.Load() && !b.draining.Load(), Draining: b.draining.Load(),
 		Sessions:   Gauge{Held: held, Limit: b.limits.sessions, Peak: b.held.Peak.Load()},
 		BindsFirst: b.limits.bindsFirst, Limits: slices.Clone(b.limits.all),
-		FDs: Gauge{Held: b.openFDs(held), Limit: b.limits.fds}, Pipes: b.pipeStatus(),
+		FDs: Gauge{Held: b.openFDs(held), Limit: b.limits.fds}, Pipes: b.pipeStatus(sum), Steering: b.steeringStatus(sum),
 		Kernel: sys.Release(), Features: FeaturesOf(b.features), Generation: b.snap.Load().Generation,
 	}
 	switch {
@@ -39,8 +40,7 @@ func (b *Balancer) openFDs(held int64) int64 {
 	return sessionFDs*held + pipeFDs*b.pipes.Open.Load()
 }
 
-func (b *Balancer) pipeStatus() Pipes {
-	sum := b.sum()
+func (b *Balancer) pipeStatus(sum *stats.Copy) Pipes {
 	return Pipes{
 		Used: int64(sum.Value(stats.Own, 0, stats.PipesOut)), Idle: int64(sum.Value(stats.Own, 0, stats.PipesIdle)),
 		Limit: b.limits.pipes, Degraded: b.pipes.Degraded.Load(),

@@ -20,11 +20,12 @@ type Status struct {
 	NotReady   string    `json:"not_ready,omitempty"` // why
 	Draining   bool      `json:"draining"`
 
-	Sessions   Gauge   `json:"sessions"`    // held, and how many may be
-	BindsFirst string  `json:"binds_first"` // what the limit comes from, a sentence
-	Limits     []Limit `json:"limits"`      // all of them, the nearest first
-	FDs        Gauge   `json:"fds"`
-	Pipes      Pipes   `json:"pipes"`
+	Sessions   Gauge    `json:"sessions"`    // held, and how many may be
+	BindsFirst string   `json:"binds_first"` // what the limit comes from, a sentence
+	Limits     []Limit  `json:"limits"`      // all of them, the nearest first
+	FDs        Gauge    `json:"fds"`
+	Pipes      Pipes    `json:"pipes"`
+	Steering   Steering `json:"steering"`
 
 	Kernel   string    `json:"kernel"`
 	Features []Feature `json:"features"`
@@ -50,6 +51,15 @@ type Pipes struct {
 	Idle     int64  `json:"idle"`
 	Limit    int64  `json:"limit"`
 	Degraded uint64 `json:"degraded"` // how often the kernel refused a useful pipe
+}
+
+// Steering is what chooses the worker of a new connection, and how often it did so each way.
+type Steering struct {
+	How         string `json:"how"`           // bpf | kernel
+	Why         string `json:"why,omitempty"` // not bpf
+	ByCPU       uint64 `json:"cpu"`           // the worker of the CPU that received it
+	LeastLoaded uint64 `json:"least_loaded"`  // the worker with the fewest sessions
+	ByKernel    uint64 `json:"kernel"`        // the kernel's hash
 }
 
 // Feature is what the self-test at start found of one thing that a kernel may have.

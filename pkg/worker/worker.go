@@ -49,7 +49,12 @@ type Config struct {
 	FirstID     uint64       // session ids count up from here
 	// ClientOptions: accepted sockets do not inherit their listener's options here, so they are set as backends' are.
 	ClientOptions bool
+	Steering      Steering // nil: the kernel spreads connections
 }
+
+// Steering chooses the workers of new connections. It is told after every turn how many sessions the worker holds: one that
+// has a connection and says nothing does not run. Tell must cost next to nothing.
+type Steering interface{ Tell(sessions int) }
 
 // Worker is one event loop. All fields but orders and wakefd belong to its thread.
 type Worker struct {
