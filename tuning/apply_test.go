@@ -198,6 +198,14 @@ func failAt(t *testing.T, at Change, how string, second bool) {
 		return // done before
 	}
 	tn.between = breaks(name, how, 1)
+	var made, undone []string
+	tn.Tell = func(o Outcome) {
+		if o.Result == Changed {
+			made = append([]string{o.Name}, made...)
+		} else if o.Name != name {
+			undone = append(undone, o.Name)
+		}
+	}
 	_, err := tn.Apply(context.Background(), p)
 	failure := new(ApplyError)
 	if !errors.As(err, &failure) || failure.Name != name || len(failure.Stuck) > 0 {
@@ -208,6 +216,9 @@ func failAt(t *testing.T, at Change, how string, second bool) {
 	}
 	if !strings.HasPrefix(err.Error(), name+": ") {
 		t.Errorf("the error does not begin with what failed: %v", err)
+	}
+	if diff := cmp.Diff(made, undone); diff != "" {
+		t.Errorf("what was made, the last first, and what was undone:\n%s", diff)
 	}
 	h.expectDump(was)
 	h.apply(needs(), true) // and the way is free

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -97,18 +98,49 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // note adds what a person has to know of a plan. dropIn tells that one of a unit is written, or would be.
 func (t *Tuner) note(p *Plan, needs []Need, persist, dropIn bool) {
-	running, addresses := false, false
-	for _, c := range p.Changes {
-		running = running || c.Kind == Sysctl
-		addresses = addresses || c.Kind == Address
+	changes := func(k Kind) bool {
+		return slices.ContainsFunc(p.Changes, func(c Change) bool { return c.Kind == k })
 	}
-	if running && !persist {
+	if changes(Sysctl) && !persist {
 		p.Notes = append(p.Notes, "sysctls are set until the next boot; with --persist each boot sets them again")
 	}
-	if addresses {
-		p.Notes = append(p.Notes, "addresses are there until the next boot: your network configuration (networkd, ifupdown, netplan) is what brings them back; longsplice does not write it")
+	if changes(Address) {
+		p.Notes = append(p.Notes, "addresses are there until the next boot: what configures the network (networkd, netplan, ifupdown) has to bring them back")
 	}
 	if dropIn && persist {
 		p.Notes = append(p.Notes, "the unit's limits take effect with `systemctl daemon-reload` and a restart or `longsplice upgrade`")
 	}
+}
+
+// overridden tells of lines that are read after ours at boot and say something else: they would win.
+func overridden(r Roots, all []kept, needs []Need) (notes []string) {
+	h := &host{files: readBootLines(r)}
+	for _, s := range all {
+		if l := h.after(s.name); l != nil && l.value != s.text {
+			notes = append(notes, fmt.Sprintf("%s sets %s = %s and wins at boot over %s: remove that line", l.at(), s.name, l.value, filepath.Join(r.Etc, sysctlFile)))
+		}
+	}
+	for _, n := range needs {
+		unit, key, _ := strings.Cut(n.Name, " ")
+		if n.Kind != Unit {
+			continue
+		}
+		if path, value := laterDropIn(r, unit, key); path != "" && value != n.Wanted {
+			notes = append(notes, fmt.Sprintf("%s sets %s=%s and wins over %s: remove that line", path, key, value, fmt.Sprintf(dropInFile, unit)))
+		}
+	}
+	return notes
+}
+
+// laterDropIn is the last drop-in that sets a key of [Service] and is read after ours; "" if there is none.
+func laterDropIn(r Roots, name, key string) (path, value string) {
+	folders := []string{r.Etc + "/systemd/system", r.Run + "/systemd/system", r.Lib + "/systemd/system"}
+	for _, p := range confFiles(folders, name+".d") {
+		u := &unit{values: map[string][]string{}}
+		u.read(p, "[Service]")
+		if v := u.last(key); v != "" && filepath.Base(p) > filepath.Base(dropInFile) {
+			path, value = p, v
+		}
+	}
+	return path, value
 }

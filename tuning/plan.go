@@ -65,6 +65,7 @@ func (t *Tuner) Plan(needs []Need, persist bool) (*Plan, error) {
 				return nil, err
 			}
 		}
+		p.Notes = append(p.Notes, overridden(t.Roots, settings(needs, &record), needs)...)
 	}
 	return p, t.addDropIns(p, needs, persist)
 }
