@@ -73,8 +73,37 @@ func (r *statusReport) print(env *environment) {
 	}
 	fmt.Fprintln(env.stdout)
 	t.print()
+	r.printSources(env)
 	fmt.Fprintf(env.stdout, "\nLinux %s, as tried at the start:\n", r.Kernel)
 	printFeatures(env, r.Features)
+}
+
+// printSources writes a line for each source of a backend, if a pool has any.
+func (r *statusReport) printSources(env *environment) {
+	t := newTable(env, "SOURCE", "BACKEND", "PORTS", "USED", "RESTING", "LEFT", "RUNS OUT IN")
+	any := false
+	for _, p := range r.Pools {
+		for _, b := range p.Backends {
+			if b.Ports == nil {
+				continue
+			}
+			for _, s := range b.Ports.Sources {
+				any = true
+				t.add(s.Source, p.Name+"/"+b.Name, s.Ports, s.Used, s.Resting, s.Limit-s.Used-s.Resting, runsOutText(s.RunsOutS))
+			}
+		}
+	}
+	if any {
+		fmt.Fprintln(env.stdout)
+		t.print()
+	}
+}
+
+func runsOutText(seconds float64) string {
+	if seconds == 0 {
+		return "-"
+	}
+	return "~" + spanText(seconds)
 }
 
 // printProcess says first how many sessions are held, of how many, and what binds first.

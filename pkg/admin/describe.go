@@ -55,6 +55,9 @@ var (
 	backendHealthy        = describe("backend_healthy", "1 if the backend is healthy.", "pool", "backend")
 	backendState          = describe("backend_state", "1 for the one state that a backend is in.", "pool", "backend", "state")
 	backendWeight         = describe("backend_weight", "Weight of a backend; 0 takes no new sessions.", "pool", "backend")
+	portsUsed             = describe("ports_used", "Local ports towards a backend that sessions hold, over all sources.", "pool", "backend")
+	portsLimit            = describe("ports_limit", "Local ports towards a backend that there are, over all sources.", "pool", "backend")
+	portsResting          = describe("ports_resting", "Local ports towards a backend that the kernel refused a moment ago, most for being in TIME_WAIT.", "pool", "backend")
 	healthChecks          = describe("health_checks_total", "Health checks, by result; local: for want of something on our side.", "pool", "backend", "result")
 
 	sessionsLimit = describe("sessions_limit", "Sessions that can be held at once.")

@@ -135,6 +135,11 @@ func (e emitter) backend(pool string, b *balancer.BackendStatus) {
 		e.flag(backendState, b.State == s, pool, b.Name, s)
 	}
 	e.gauge(backendWeight, float64(b.Weight), pool, b.Name)
+	if p := b.Ports; p != nil {
+		e.gauge(portsUsed, float64(p.Used), pool, b.Name)
+		e.gauge(portsLimit, float64(p.Limit), pool, b.Name)
+		e.gauge(portsResting, float64(p.Resting), pool, b.Name)
+	}
 	for _, r := range checkResults {
 		e.count(healthChecks, b.Checks[r], pool, b.Name, r)
 	}

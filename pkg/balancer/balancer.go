@@ -21,6 +21,7 @@ import (
 	"github.com/longsplice/longsplice/pkg/backend"
 	"github.com/longsplice/longsplice/pkg/config"
 	"github.com/longsplice/longsplice/pkg/health"
+	"github.com/longsplice/longsplice/pkg/ports"
 	"github.com/longsplice/longsplice/pkg/relay"
 	"github.com/longsplice/longsplice/pkg/resolve"
 	"github.com/longsplice/longsplice/pkg/stats"
@@ -101,6 +102,7 @@ type Balancer struct {
 	mu             sync.Mutex // guards what follows: building snapshots
 	generation     uint64
 	registry       *backend.Registry
+	book           *ports.Book
 	poolNumber     map[string]int
 	poolLive       map[string]*backend.PoolLive
 	frontendNumber map[string]backend.Number
@@ -120,7 +122,7 @@ func Start(ctx context.Context, o Options) (*Balancer, error) {
 		return nil, ps
 	}
 	b := newBalancer(o)
-	steps := []func(context.Context) error{b.prepare, b.resolveNames, b.openDoors, b.listen, b.startWorkers, b.startBeside}
+	steps := []func(context.Context) error{b.checkHost, b.prepare, b.resolveNames, b.openDoors, b.listen, b.startWorkers, b.startBeside}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			b.StopNow()
@@ -148,11 +150,11 @@ func explainShortage(err error) error {
 func newBalancer(o Options) *Balancer {
 	b := &Balancer{
 		Options: o, cfg: o.Config, started: time.Now(), lockFD: -1, events: newHub(o.OnEvent),
-		stopNow: make(chan struct{}), registry: backend.NewRegistry(),
+		stopNow: make(chan struct{}), registry: backend.NewRegistry(), book: ports.NewBook(),
 		poolNumber: map[string]int{}, poolLive: map[string]*backend.PoolLive{},
 		frontendNumber: map[string]backend.Number{}, answers: map[string][]netip.Addr{},
 		retired: map[backend.Number]time.Time{}, baseline: map[backend.Number][]uint64{},
-		watch: watched{checks: map[[2]string]map[string]uint64{}, state: map[*backend.Backend]seenState{}},
+		watch: watched{checks: map[[2]string]map[string]uint64{}, state: map[*backend.Backend]seenState{}, ports: map[portsOf]*portTrend{}},
 	}
 	b.run, b.cancel = context.WithCancel(context.Background())
 	b.resolver = resolve.New(resolve.Hooks{Changed: b.nameChanged, Failed: b.nameTroubled})

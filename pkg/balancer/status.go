@@ -101,7 +101,7 @@ func (b *Balancer) Pools() []PoolStatus {
 	defer b.mu.Unlock()
 	sum := b.sum()
 	var all []PoolStatus
-	snap, removed := b.snap.Load(), b.removed()
+	snap, removed, kernelPorts := b.snap.Load(), b.removed(), sys.KernelPorts()
 	for _, p := range snap.Pools {
 		s := PoolStatus{
 			Name: p.Name, Panic: p.Live.Panic.Load(),
@@ -113,6 +113,7 @@ func (b *Balancer) Pools() []PoolStatus {
 		}
 		for i := range p.Members {
 			s.Backends = append(s.Backends, b.backendStatus(sum, &p.Members[i]))
+			s.Backends[i].Ports = b.portStatus(&p.Members[i], kernelPorts)
 		}
 		for _, x := range removed {
 			if x.PoolNumber == p.Number {

@@ -129,6 +129,27 @@ type BackendStatus struct {
 	Ended       map[string]uint64 `json:"ended"`            // by cause, all of them
 	Failures    map[string]uint64 `json:"connect_failures"` // by reason, all of them
 	Checks      map[string]uint64 `json:"checks"`           // by result: ok fail timeout local
+	Ports       *PortStatus       `json:"ports,omitempty"`  // nil: it is a unix socket, or removed
+}
+
+// PortStatus is the local ports towards one backend: used by sessions, resting after the kernel refused them, and how many
+// there are in all. Where pools reach the same address from the same source they share its ports, and each shows them all.
+type PortStatus struct {
+	Used     int64          `json:"used"`
+	Resting  int64          `json:"resting"`
+	Limit    int64          `json:"limit"`
+	RunsOutS float64        `json:"runs_out_s,omitempty"` // at the rate of the last seconds; 0: not within a day
+	Sources  []SourceStatus `json:"sources,omitempty"`    // none: the kernel chooses address and port
+}
+
+// SourceStatus is the part of one source address.
+type SourceStatus struct {
+	Source   string  `json:"source"` // an address; "any": the kernel chooses it
+	Ports    string  `json:"ports"`  // "10000-32000", or "chosen by the kernel"
+	Used     int64   `json:"used"`
+	Resting  int64   `json:"resting"`
+	Limit    int64   `json:"limit"`
+	RunsOutS float64 `json:"runs_out_s,omitempty"`
 }
 
 // WorkerStatus is one event loop.

@@ -68,6 +68,9 @@ type Pair struct {
 // Own tells whether the ports are ours to choose.
 func (p *Pair) Own() bool { return p.own != (Range{}) }
 
+// Range is the ports that are ours to choose.
+func (p *Pair) Range() Range { return p.own }
+
 // Used is how many ports sessions hold.
 func (p *Pair) Used() int64 { return p.used.Load() }
 
