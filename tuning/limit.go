@@ -149,7 +149,7 @@ func roundUp(n int64) int64 {
 
 // Count writes a number with commas.
 func Count(n int64) string {
-	if n >= 1<<62 {
+	if n >= 1<<53 {
 		return "unlimited"
 	}
 	s := strconv.FormatInt(n, 10)

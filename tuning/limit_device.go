@@ -71,7 +71,10 @@ func cpuMax(h *host, g *Goal) (Limit, bool) {
 	}
 	if quota < float64(h.workers) {
 		l.State = Warn
-		l.Command = fmt.Sprintf("systemctl set-property %s CPUQuota=%d%%", h.unit.name, h.workers*100)
+		l.Command = "echo max > " + filepath.Join(h.cgroup(), "cpu.max")
+		if h.unit.file != "" {
+			l.Command = fmt.Sprintf("systemctl set-property %s CPUQuota=%d%%", h.unit.name, h.workers*100)
+		}
 	}
 	return l, true
 }

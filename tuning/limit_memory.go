@@ -57,29 +57,26 @@ func tcpMemory(h *host, g *Goal) (Limit, bool) {
 	if !ok {
 		return h.missing(name)
 	}
-	page := int64(os.Getpagesize())
 	needed := 2 * int64(g.Sessions)
 	l := Limit{
-		Name: name, State: Fine, Current: Count(pages[1]) + " pages", Needed: Count(needed) + " pages", Sessions: pages[1] / 2,
-		Formula: "the second number, where pressure begins, / 2: one page of buffers for each socket",
-		Why:     "from there on every window of the host shrinks, and at the third number segments are dropped; the unit is pages, not bytes",
+		Name: name, State: Fine, Current: Count(pages[2]) + " pages", Needed: Count(needed) + " pages", Sessions: pages[2] / 2,
+		Formula: "the third number / 2: one page of buffers for each socket",
+		Why:     "from the second number on every window of the host shrinks, and at the third segments are dropped; the unit is pages, not bytes",
 	}
-	if most := h.memory / page; most > 0 && pages[2] > most {
-		l.State, l.Command = Warn, setCommand(name, tcpMem(most/8))
+	ram := h.memory / int64(os.Getpagesize())
+	switch {
+	case pages[2] < needed && ram > 0:
+		l.raise(h, name, tcpMem(pages, min(roundUp(needed), max(ram/2, pages[2]))))
+	case ram > 0 && pages[2] > ram:
+		l.State, l.Command = Warn, setCommand(name, tcpMem([3]int64{}, max(ram/8, needed)))
 		l.Why = "this is more than the host's memory: written in bytes, most likely, where the kernel counts pages; TCP then takes all memory before it slows down"
-	}
-	if pages[1] < needed {
-		l.raise(h, name, tcpMem(roundUp(needed)))
-		if half := h.memory / page / 2; half > 0 && needed > half {
-			l.needs[0].Wanted = tcpMem(max(half, pages[1]))
-		}
 	}
 	return l, true
 }
 
-// tcpMem has the kernel's own proportions around the pressure mark.
-func tcpMem(pressure int64) string {
-	return fmt.Sprintf("%d\t%d\t%d", pressure*3/4, pressure, pressure*3/2)
+// tcpMem has the kernel's own proportions below the limit, and lowers nothing.
+func tcpMem(now [3]int64, limit int64) string {
+	return fmt.Sprintf("%d\t%d\t%d", max(now[0], limit/2), max(now[1], limit*2/3), max(now[2], limit))
 }
 
 const (

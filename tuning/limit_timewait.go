@@ -58,17 +58,20 @@ func timestamps(h *host, g *Goal) (Limit, bool) {
 	if ok && l.Current == "0" {
 		h.resting(g, &l, "1")
 		if l.State == Fine {
-			l.State, l.Needed, l.Command = Warn, "1", setCommand(l.Name, "1")
+			l.raise(h, l.Name, "1")
 		}
+		l.Needed = "1"
 	}
 	return l, ok
 }
 
-// timeWaits is how many sockets may be in TIME_WAIT; the one too many is closed at once.
+// timeWaits is how many sockets may be in TIME_WAIT; the one too many is closed at once. That bounds no session.
 func timeWaits(h *host, g *Goal) (Limit, bool) {
-	return linear{
+	l, ok := linear{
 		name: "net.ipv4.tcp_max_tw_buckets", units: 1, per: 1,
-		formula: "tcp_max_tw_buckets: one for each session, as all may end within 60 s",
+		formula: "one entry for each session, as all may end within 60 s",
 		why:     "beyond it a socket skips TIME_WAIT, and a late segment of the old connection can reach the next one on its port; an entry costs 250 B",
 	}.look(h, g)
+	l.Sessions = Unbounded
+	return l, ok
 }

@@ -19,7 +19,7 @@ func tuneCommand(env *environment) *cli.Command {
 		Category: groupHost,
 		Usage:    "make this host hold more sessions, and put it back (tune --help: how)",
 		Subcommands: []*cli.Command{
-			tunePlan(env), tuneApply(env), tuneVerify(env), tuneRevert(env),
+			tuneDoctor(env), tunePlan(env), tuneApply(env), tuneVerify(env), tuneRevert(env),
 		},
 	}
 }
