@@ -162,7 +162,10 @@ func (t *Tuner) make(ctx context.Context, m *move) error {
 		if errors.Is(err, syscall.EROFS) {
 			err = fmt.Errorf("%w (in a container /proc/sys often is: run it on the host)", err)
 		}
-		return fmt.Errorf("write %q: %w", show(m.Kind, m.to), err)
+		if m.Kind == Sysctl {
+			return fmt.Errorf("write %q: %w", show(m.Kind, m.to), err)
+		}
+		return fmt.Errorf("add it: %w", err)
 	}
 	if err := m.took(); err != nil {
 		return err

@@ -46,6 +46,12 @@ func (kernelLinks) Look(name string, a netip.Prefix) (AddressState, error) {
 		return AddressAbsent, err
 	}
 	all, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+	for range 10 { // others change addresses meanwhile
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+		all, err = netlink.AddrList(link, netlink.FAMILY_ALL)
+	}
 	if err != nil {
 		return AddressAbsent, fmt.Errorf("list the addresses of %s: %w", name, err)
 	}

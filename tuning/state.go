@@ -89,15 +89,22 @@ func readRecord(path string) (r record, err error) {
 	if err != nil {
 		return record{}, err
 	}
-	if err := json.Unmarshal(text, &r); err != nil {
+	if r, err = parseRecord(text); err != nil {
 		return record{}, fmt.Errorf("read %s: %w", path, err)
 	}
+	return r, nil
+}
+
+func parseRecord(text []byte) (r record, err error) {
+	if err := json.Unmarshal(text, &r); err != nil {
+		return record{}, err
+	}
 	if r.Version != recordVersion {
-		return record{}, fmt.Errorf("read %s: it is of version %d and this program knows %d: use the program that wrote it", path, r.Version, recordVersion)
+		return record{}, fmt.Errorf("it is of version %d and this program knows %d: use the program that wrote it", r.Version, recordVersion)
 	}
 	for _, s := range r.Steps {
 		if len(s.Wrote) == 0 {
-			return record{}, fmt.Errorf("read %s: step %s lacks what was written", path, s.Name)
+			return record{}, fmt.Errorf("step %s lacks what was written", s.Name)
 		}
 	}
 	return r, nil
@@ -158,16 +165,11 @@ func lockFolder(dir string) (*os.File, error) {
 		}
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
-	held, err := d.Stat()
-	if err == nil {
-		var named fs.FileInfo
-		if named, err = os.Stat(dir); err == nil && !os.SameFile(held, named) {
-			err = ErrBusy
-		}
-	}
-	if err != nil {
+	held, err1 := d.Stat()
+	named, err2 := os.Stat(dir)
+	if err1 != nil || err2 != nil || !os.SameFile(held, named) {
 		d.Close()
-		return nil, err
+		return nil, ErrBusy
 	}
 	return d, nil
 }
