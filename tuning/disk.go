@@ -79,15 +79,14 @@ func fill(f *os.File, v *value) error {
 	return f.Sync()
 }
 
-// removeFile removes path and what a killed writeFile has left beside it.
+// removeFile removes a file that may be gone already, or its folder.
 func removeFile(path string) error {
-	for _, p := range []string{beside(path), path} {
-		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
-			return err
-		}
-	}
-	if len(missingFolders(filepath.Dir(path))) > 0 {
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	return syncFolder(filepath.Dir(path))
 }

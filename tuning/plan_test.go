@@ -1,7 +1,10 @@
 package tuning
 
 import (
+	"io/fs"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -56,6 +59,44 @@ func TestPlanSaysWhatIsLeftToDo(t *testing.T) {
 		for _, note := range []string{boot, network, reload} {
 			if strings.Contains(notes, note) != (note == c.want) {
 				t.Errorf("%s: the notes are %q, want %q", c.name, notes, c.want)
+			}
+		}
+	}
+}
+
+func TestFilesThatAreNotOursToReplace(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"a link":   func(path string) error { return os.Symlink("/dev/null", path) },
+		"a folder": func(path string) error { return os.Mkdir(path, 0o755) },
+		"a pipe":   func(path string) error { return syscall.Mkfifo(path, 0o644) },
+	} {
+		h := newTree(t)
+		if err := put(h.path("etc/" + sysctlFile)); err != nil {
+			t.Fatal(err)
+		}
+		was := h.dump()
+		if _, err := h.tuner().Plan(needs(), true); err == nil || !strings.Contains(err.Error(), "is not a regular file") {
+			t.Errorf("%s: plan says %v", name, err)
+		}
+		h.expectDump(was)
+	}
+}
+
+func TestModesAreNotTheUmasks(t *testing.T) {
+	for _, mask := range []int{0o077, 0} {
+		h := newTree(t)
+		before := syscall.Umask(mask)
+		h.apply(needs(), true)
+		syscall.Umask(before)
+		for path, want := range map[string]fs.FileMode{
+			"etc/" + sysctlFile:            0o644,
+			"etc/modules-load.d":           0o755,
+			"etc/systemd":                  0o755,
+			"var/lib/longsplice":           0o755,
+			"var/lib/longsplice/tune.json": 0o600,
+		} {
+			if info, err := os.Stat(h.path(path)); err != nil || info.Mode().Perm() != want {
+				t.Errorf("umask %03o: %s is %v, %v; want %v", mask, path, info.Mode(), err, want)
 			}
 		}
 	}
