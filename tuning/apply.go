@@ -14,6 +14,7 @@ import (
 // Result is what became of one thing.
 type Result string
 
+// What can become of a thing. Each command has results of its own, and Failed.
 const (
 	Changed  Result = "changed"  // apply: it is as wanted now
 	Undone   Result = "undone"   // apply: it is again as it was, since another thing failed
@@ -54,7 +55,7 @@ func (e *ApplyError) Error() string {
 
 func (e *ApplyError) Unwrap() error { return e.Err }
 
-// ErrNotTaken: the kernel accepted a value and made another one of it.
+// ErrNotTaken says that the kernel accepted a value and made another one of it.
 var ErrNotTaken = errors.New("the kernel did not take it")
 
 // move is one change on its way.

@@ -15,6 +15,7 @@ import (
 // AddressState is what an interface knows of an address.
 type AddressState int
 
+// What an interface can know of an address.
 const (
 	AddressAbsent    AddressState = iota
 	AddressTentative              // IPv6: the kernel is asking whether another machine has it, and nobody may bind to it yet

@@ -19,7 +19,7 @@ const stateFile = "tune.json"
 // StatePath is the file that remembers what was there.
 func (t *Tuner) StatePath() string { return filepath.Join(t.Roots.State, stateFile) }
 
-// ErrBusy: another `longsplice tune` is changing this host.
+// ErrBusy says that another `longsplice tune` is changing this host.
 var ErrBusy = errors.New("another `longsplice tune` is at work on this host")
 
 // record is what the state file holds.
