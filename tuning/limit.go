@@ -43,7 +43,7 @@ type look func(h *host, g *Goal) (l Limit, ok bool)
 // limits are all of them, in the order in which a connection meets them. To add one, add a line; its test is a line of
 // TestEachLimitIsNamedFirst.
 var limits = []look{
-	processFiles, serviceFiles, openFiles, allFiles, watches,
+	openFiles, processFiles, serviceFiles, allFiles, watches, // of equal ones the first is named: nr_open is above the others
 	configured, localPorts, portOverlap, portListeners, sourceAddresses, reuse, timestamps, timeWaits,
 	acceptQueue, synQueue, synCookies, cpuBacklog, migrate,
 	memory, cgroupMemory, tcpMemory, receiveBuffers, sendBuffers, orphans, finTimeout, notSent,

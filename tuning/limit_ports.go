@@ -62,9 +62,13 @@ func (h *host) isReserved(port int64) bool {
 // usable is how many ports of a span a connect() can get: no reserved ones, and none that somebody listens on.
 func (h *host) usable(s span) (n int64) {
 	n = s.len()
-	reserved := h.reserved()
-	for port := s.first; port <= s.last; port++ {
-		if h.net.listening[uint16(port)] || slices.ContainsFunc(reserved, func(r span) bool { return r.has(port) }) {
+	reserved := h.reserved() // which the kernel keeps apart: no port is in two of them
+	for _, r := range reserved {
+		n -= span{max(r.first, s.first), min(r.last, s.last)}.len()
+	}
+	for port := range h.net.listening {
+		p := int64(port)
+		if s.has(p) && !slices.ContainsFunc(reserved, func(r span) bool { return r.has(p) }) {
 			n--
 		}
 	}
