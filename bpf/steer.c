@@ -10,7 +10,7 @@
 #include "kernel.h"
 
 #define MAX_WORKERS 128
-#define DRIFT_PERCENT 105      // of the workers' mean load that the CPU's worker may have,
+#define DRIFT_PERCENT 102      // of the workers' mean load that the CPU's worker may have,
 #define DRIFT_SESSIONS 8       // and these on top: a mean of 2 means nothing
 #define ASLEEP_NS 50000000ULL  // how long a worker may leave a connection alone before others are preferred
 

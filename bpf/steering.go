@@ -3,7 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"sync"
 	"syscall"
 
@@ -71,10 +71,10 @@ func Load(workers int) (*Steering, error) {
 	return s, nil
 }
 
-// explain names the rights that are missing, in front of what the kernel said.
+// explain says what is missing where the kernel refuses without a reason.
 func explain(err error) error {
-	if errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("wants CAP_BPF and CAP_NET_ADMIN, or the kernel is locked down: %w", err)
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("wants CAP_BPF and CAP_NET_ADMIN, before Linux 5.11 some RLIMIT_MEMLOCK too: %w", syscall.EPERM)
 	}
 	return err
 }
