@@ -249,7 +249,7 @@ func (t *Tuner) undo(l *ledger, after *record, moves []move, name string, cause 
 			continue
 		}
 		o := m.outcome(Undone)
-		o.From, o.To = m.To, m.From
+		o.From, o.To, o.Why = m.To, m.From, ""
 		if err := bring(m.Kind, m.Name, m.place, m.before); err != nil {
 			o.Result, o.Why = Failed, err.Error()
 			failure.Stuck = append(failure.Stuck, o)

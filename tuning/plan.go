@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 )
 
@@ -51,6 +52,7 @@ func (t *Tuner) Plan(needs []Need, persist bool) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{Changes: []Change{}, Skipped: []Change{}, Notes: []string{}}
+	needs = t.withoutReadOnly(p, needs)
 	for _, n := range needs {
 		if n.Kind == Unit {
 			continue // a file
@@ -103,6 +105,20 @@ func (t *Tuner) add(p *Plan, c Change) error {
 	c.From, c.To = show(c.Kind, now), show(c.Kind, wanted)
 	p.Changes = append(p.Changes, c)
 	return nil
+}
+
+// withoutReadOnly leaves out, with a note, sysctls that are shown in this network namespace and that the first one alone may
+// change: nf_conntrack_max. The kernel gives them no write bit; root's right to pass over modes does not count there.
+func (t *Tuner) withoutReadOnly(p *Plan, needs []Need) (rest []Need) {
+	for _, n := range needs {
+		info, err := os.Stat(t.Roots.SysctlPath(n.Name))
+		if n.Kind != Sysctl || err != nil || info.Mode()&0o222 != 0 {
+			rest = append(rest, n)
+			continue
+		}
+		p.Notes = append(p.Notes, n.Name+" stays as it is: it can be changed in the first network namespace only")
+	}
+	return rest
 }
 
 // look reads a place; its error names it.

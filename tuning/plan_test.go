@@ -64,6 +64,23 @@ func TestPlanSaysWhatIsLeftToDo(t *testing.T) {
 	}
 }
 
+func TestPlanLeavesOutWhatTheNamespaceShowsOnly(t *testing.T) {
+	h := newTree(t)
+	name := "net.netfilter.nf_conntrack_max"
+	if err := os.Chmod(h.path(h.sysctl(name)), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	p := mustPlan(t, h.tuner(), needs(), true)
+	for _, c := range p.Changes {
+		if c.Name == name || c.Kind == File && strings.Contains(c.Text, name) {
+			t.Errorf("planned: %+v", c)
+		}
+	}
+	if notes := strings.Join(p.Notes, "\n"); !strings.Contains(notes, name+" stays as it is") {
+		t.Errorf("the notes are %q", notes)
+	}
+}
+
 func TestFilesThatAreNotOursToReplace(t *testing.T) {
 	for name, put := range map[string]func(path string) error{
 		"a link":   func(path string) error { return os.Symlink("/dev/null", path) },
