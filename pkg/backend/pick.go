@@ -65,7 +65,9 @@ func (q *query) takes(m *Member) bool {
 	switch {
 	case m.Weight == 0, q.avoid != NoBackend && q.avoids(m), m.Draining(), m.Ejected(q.nowMs): // Number lies on a line of its own
 		return false
-	case m.Health() == Unhealthy && !q.panicking, q.withPorts && m.Ports.Latched(q.nowMs):
+	case m.Health() == Unhealthy && !q.panicking:
+		return false
+	case q.withPorts && m.Ports.Latched(q.nowMs):
 		return false
 	}
 	return m.MaxSessions == 0 || m.Sessions() < m.MaxSessions

@@ -188,6 +188,7 @@ func (b *Balancer) prepare(context.Context) error {
 	}
 	b.selfTest()
 	b.ephemeralFrom, b.ephemeralTo = sys.EphemeralPorts()
+	b.noteKernelPorts()
 	b.held = &worker.Limits{Max: b.limits.sessions}
 	b.pipes = &relay.PipeBudget{Limit: b.limits.pipes}
 	if b.hashKey, err = loadHashKey(b.cfg.Process.HashKeyFile); err != nil {

@@ -225,6 +225,7 @@ const portsLowAt = 0.9
 
 // monitorPorts sees ports go, and says so before they are gone.
 func (b *Balancer) monitorPorts() {
+	b.noteKernelPorts()
 	kernelPorts, now := sys.KernelPorts(), time.Now()
 	for _, p := range b.snap.Load().Pools {
 		for i := range p.Members {
@@ -242,6 +243,12 @@ func (b *Balancer) monitorPorts() {
 	b.watch.mu.Lock()
 	defer b.watch.mu.Unlock()
 	maps.DeleteFunc(b.watch.ports, func(_ portsOf, t *portTrend) bool { return t.at != now }) // pairs and backends that are gone
+}
+
+// noteKernelPorts tells the pairs what the kernel chooses from.
+func (b *Balancer) noteKernelPorts() {
+	from, to := sys.EphemeralPorts()
+	b.book.SetKernel(ports.Range{First: from, Last: to})
 }
 
 // notePorts follows the trends, and returns in how many seconds the ports towards a backend run out.

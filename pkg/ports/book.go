@@ -10,9 +10,10 @@ import (
 // Book keeps pairs over snapshots: pools that reach one backend address from one source share its pair, and a session that
 // outlives the configuration it began with still has a pair to give its port back to. The control side alone uses it.
 type Book struct {
-	mu    sync.Mutex
-	all   []*Pair // by number; nil: free
-	byKey map[key]*Pair
+	mu     sync.Mutex
+	all    []*Pair // by number; nil: free
+	byKey  map[key]*Pair
+	kernel Range
 }
 
 type key struct {
@@ -36,7 +37,24 @@ func (b *Book) Pair(source netip.Addr, backend sys.Addr, own Range) *Pair {
 	p.Number, p.Source, p.From = b.number(), source, sys.SockaddrInet(netip.AddrPortFrom(source, 0))
 	b.all[p.Number] = p
 	b.byKey[k] = p
+	p.setKernel(b.kernel)
 	return p
+}
+
+// SetKernel says what the kernel chooses ports from (net.ipv4.ip_local_port_range); it may change at any time.
+func (b *Book) SetKernel(r Range) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kernel = r
+	for _, p := range b.byKey {
+		p.setKernel(r)
+	}
+}
+
+func (p *Pair) setKernel(r Range) {
+	if !p.Own() {
+		p.kernel.Store(uint32(r.First)<<16 | uint32(r.Last))
+	}
 }
 
 func (b *Book) number() Number {

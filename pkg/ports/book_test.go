@@ -32,6 +32,35 @@ func TestABookHasOnePairForEachSourceAndBackend(t *testing.T) {
 	}
 }
 
+func TestAPairOfTheKernelsPortsIsCrowdedAboveHalf(t *testing.T) {
+	b := NewBook()
+	p, ours := b.Pair(one, here, Range{}), b.Pair(one, here, own)
+	take := func(p *Pair) { p.Take(0) }
+	take(p)
+	if _, crowded := p.Crowded(); crowded {
+		t.Error("crowded among nobody knows how many")
+	}
+	kernel := Range{40000, 40003}
+	b.SetKernel(kernel)
+	take(p)
+	if _, crowded := p.Crowded(); crowded {
+		t.Error("crowded with 2 of 4")
+	}
+	take(p)
+	if r, crowded := p.Crowded(); !crowded || r != kernel {
+		t.Errorf("Crowded() = %v, %v with 3 of 4", r, crowded)
+	}
+	for range 4 {
+		take(ours)
+	}
+	if _, crowded := ours.Crowded(); crowded {
+		t.Error("ports of ours are nothing that the kernel searches")
+	}
+	if later := b.Pair(two, here, Range{}); later.kernel.Load() == 0 {
+		t.Error("a later pair does not know the kernel's range")
+	}
+}
+
 func TestABookForgetsPairsThatNobodyNeeds(t *testing.T) {
 	b := NewBook()
 	used, held, idle := b.Pair(one, here, own), b.Pair(one, there, own), b.Pair(two, here, own)

@@ -57,6 +57,9 @@ type Pair struct {
 	taken   []atomic.Uint64
 	resting [2][]atomic.Uint64 // by the parity of the minute in which they were refused
 
+	// Where the kernel chooses: what it chooses from, First << 16 | Last; 0: not known.
+	kernel atomic.Uint32
+
 	_       [64]byte     // what follows is written by all workers
 	used    atomic.Int64 // ports held by sessions
 	cursor  atomic.Uint32
@@ -67,6 +70,17 @@ type Pair struct {
 
 // Own tells whether the ports are ours to choose.
 func (p *Pair) Own() bool { return p.own != (Range{}) }
+
+// Crowded tells whether the kernel chooses the ports, and more than half of those it chooses from are in use; r is these.
+// Until then it finds one at once: half of the ports, the even or the odd ones, are there for connect, and searched first.
+func (p *Pair) Crowded() (r Range, crowded bool) {
+	k := p.kernel.Load()
+	if k == 0 {
+		return Range{}, false
+	}
+	r = Range{First: uint16(k >> 16), Last: uint16(k)}
+	return r, 2*p.used.Load() > int64(r.Len())
+}
 
 // Range is the ports that are ours to choose.
 func (p *Pair) Range() Range { return p.own }

@@ -76,6 +76,7 @@ const (
 	TCP_NOTSENT_LOWAT = unix.TCP_NOTSENT_LOWAT
 
 	IP_BIND_ADDRESS_NO_PORT = unix.IP_BIND_ADDRESS_NO_PORT // from Linux 4.2 on
+	IP_LOCAL_PORT_RANGE     = ipLocalPortRange             // from Linux 6.3 on
 
 	TCP_CLOSE = unix.BPF_TCP_CLOSE // tcp_info's state of a dead connection
 )

@@ -27,14 +27,21 @@ func newSnapshot(t testing.TB, o backend.PoolOptions, t0 backend.Timeouts, to ..
 
 // sources are where sessions of a test's pool come from; none: the kernel chooses.
 type sources struct {
-	addrs []netip.Addr
-	own   ports.Range
+	addrs  []netip.Addr
+	own    ports.Range
+	kernel ports.Range // what the kernel is thought to choose from
+	held   int         // ports of each pair that others hold
 }
 
 // towards is the pairs of one backend.
 func (c sources) towards(book *ports.Book, to sys.Addr) (s ports.Set) {
+	book.SetKernel(c.kernel)
 	for _, a := range c.addrs {
-		s = append(s, book.Pair(a, to, c.own))
+		p := book.Pair(a, to, c.own)
+		for range c.held {
+			p.Take(0)
+		}
+		s = append(s, p)
 	}
 	return s
 }
