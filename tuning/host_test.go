@@ -146,8 +146,8 @@ func TestLocalRoutesAreOurAddresses(t *testing.T) {
 }
 
 func TestMissingSourcesBelongToTheRoutesInterface(t *testing.T) {
-	h, g := newHost(t, "edge-box")
-	g = h.goal(strings.Replace(h.get("longsplice.toml"), "10.0.0.109", "10.0.0.111", 1))
+	h, _ := newHost(t, "edge-box")
+	g := h.goal(strings.Replace(h.get("longsplice.toml"), "10.0.0.109", "10.0.0.111", 1))
 	want := []Need{
 		{Kind: Address, Name: "10.0.0.110/32 dev eth0", Wanted: Present},
 		{Kind: Address, Name: "10.0.0.111/32 dev eth0", Wanted: Present},

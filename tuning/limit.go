@@ -11,6 +11,7 @@ import (
 // State is how a limit stands to the goal.
 type State string
 
+// States, the worst first.
 const (
 	Short State = "short" // the goal is not reached, or sessions break
 	Warn  State = "warn"  // it holds, at a price

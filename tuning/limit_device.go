@@ -40,7 +40,11 @@ func arp(h *host, g *Goal) (Limit, bool) {
 	}
 	ignore, announce := h.effective(device, "arp_ignore"), h.effective(device, "arp_announce")
 	l.Current = fmt.Sprintf("%d, with arp_announce %d", ignore, announce)
-	if len(h.net.devices) > 1 && (ignore < 1 || announce < 2) {
+	if len(h.net.devices) < 2 {
+		l.Needed = "-"
+		return l, true
+	}
+	if ignore < 1 || announce < 2 {
 		l.State = Warn
 		l.Command = fmt.Sprintf("sysctl -w %s=1 %s=2", name, deviceSysctl(device, "arp_announce"))
 	}

@@ -7,14 +7,10 @@ import (
 	"strconv"
 )
 
-// What a session costs. An idle one was measured on Linux 6.18, amd64: 4.6 KB of kernel memory per socket (slab of socket,
-// file, dentry, inode and epoll entry, without buffers: the slope of MemAvailable over 4,000 sessions) and at most 256 B in
-// the program. The program sets sessionBytes aside for each, and takes no more sessions than fit: what is over is for
-// buffers of those that move.
-const (
-	idleBytes    = 2*4600 + 256
-	sessionBytes = 16 << 10
-)
+// sessionBytes is what the program sets aside for a session (kernelPerSession in pkg/balancer/limits.go): it takes no more
+// than fit. An idle one takes 9.5 KB: about 4.6 KB of kernel memory per socket, measured on Linux 6.18 over loopback, and
+// at most 256 B in the program. What is over is for buffers of those that move.
+const sessionBytes = 16 << 10
 
 const memoryFormula = "bytes / 16 KiB: 9.5 KB for an idle session (two sockets of 4.6 KB, measured on Linux 6.18, and 256 B of ours), the rest for those that move"
 
@@ -87,6 +83,7 @@ const (
 func receiveBuffers(h *host, g *Goal) (Limit, bool) {
 	return buffers(h, "net.ipv4.tcp_rmem", leastWindow)
 }
+
 func sendBuffers(h *host, g *Goal) (Limit, bool) { return buffers(h, "net.ipv4.tcp_wmem", leastWindow) }
 
 // buffers is tcp_rmem or tcp_wmem: least, first and largest size of a socket's buffer, in bytes.

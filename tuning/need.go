@@ -3,6 +3,7 @@ package tuning
 // Kind is what sort of thing a Need changes.
 type Kind string
 
+// Kinds. What `tune apply --persist` writes besides is of kind File.
 const (
 	Sysctl  Kind = "sysctl"  // a file below /proc/sys
 	Address Kind = "address" // an address of an interface
