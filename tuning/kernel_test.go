@@ -3,6 +3,7 @@ package tuning
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/longsplice/longsplice/pkg/testkit"
@@ -112,6 +114,39 @@ func applyForReal(t *testing.T, tn *Tuner) error {
 		}
 	}
 	return nil
+}
+
+// Adding what is there and removing what is not is no error: a killed apply may be anywhere between.
+func TestAddressesAreAddedAndRemovedOnce(t *testing.T) {
+	host := testkit.NewHost(t, "addresses")
+	for _, prefix := range []netip.Prefix{netip.MustParsePrefix("198.18.255.13/32"), netip.MustParsePrefix("fd00:15:ff::13/128")} {
+		err := host.Do(func() error {
+			l := kernelLinks{}
+			err := errors.Join(l.Add("eth0", prefix), l.Add("eth0", prefix))
+			if state, err := l.Look("eth0", prefix); state == AddressAbsent || err != nil {
+				t.Errorf("%v was added and is %v, %v", prefix, state, err)
+			}
+			if link, err := netlink.LinkByName("eth0"); err == nil && prefix.Addr().Is6() {
+				all, _ := netlink.AddrList(link, netlink.FAMILY_V6)
+				for _, a := range all {
+					if a.IP.String() == prefix.Addr().String() && a.Flags&unix.IFA_F_DEPRECATED == 0 {
+						t.Errorf("%v: other programs may be given it as their source: flags %#x", prefix, a.Flags)
+					}
+				}
+			}
+			err = errors.Join(err, l.Remove("eth0", prefix), l.Remove("eth0", prefix))
+			if state, err := l.Look("eth0", prefix); state != AddressAbsent || err != nil {
+				t.Errorf("%v was removed and is %v, %v", prefix, state, err)
+			}
+			if _, err := l.Look("eth7", prefix); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("an interface that is not there: %v", err)
+			}
+			return errors.Join(err, l.Remove("eth7", prefix))
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func tryBind(a netip.Addr) error {

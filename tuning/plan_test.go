@@ -23,6 +23,7 @@ func TestPlanNamesWhatWouldWinOverIt(t *testing.T) {
 		{"a later file of something else", "etc/sysctl.d/99-sysctl.conf", "net.ipv4.tcp_fin_timeout = 5\n", ""},
 		{"a later drop-in", "etc/" + unit + "override.conf", "[Service]\nLimitNOFILE=1024\n", unit + "override.conf sets LimitNOFILE=1024 and wins"},
 		{"a later drop-in of a package", "usr/lib/" + unit + "60-x.conf", "[Service]\nLimitNOFILE=1024\n", unit + "60-x.conf sets LimitNOFILE=1024 and wins"},
+		{"a later drop-in that agrees", "etc/" + unit + "override.conf", "[Service]\nLimitNOFILE=2097152\n", ""},
 		{"an earlier drop-in", "etc/" + unit + "10-x.conf", "[Service]\nLimitNOFILE=1024\n", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
