@@ -81,6 +81,10 @@ func TestWhatSomebodyElseChangedIsLeft(t *testing.T) {
 			t.Errorf("the others are not put back: %q", got)
 		}
 	}
+	out, err := h.tuner().Revert()
+	if err != nil || len(out) != 2 || out[0].Kind != File {
+		t.Errorf("what is left is not the last first: %v, %v", out, err)
+	}
 	h.set("net.ipv4.ip_local_port_range", "32768\t60999") // put right by hand
 	os.Remove(h.path(conf))
 	if left := h.revert(); len(left) != 2 {
