@@ -69,7 +69,7 @@ func TestWhatSomebodyElseChangedIsLeft(t *testing.T) {
 	if diff := cmp.Diff(wantDrift, h.drift()); diff != "" {
 		t.Errorf("verify:\n%s", diff)
 	}
-	for range 2 { // a second time it says the same
+	for range 3 { // it says the same each time
 		results := h.revert()
 		if results["net.ipv4.ip_local_port_range"] != Left || results["/"+conf] != Left {
 			t.Errorf("revert: %v", results)
