@@ -46,6 +46,7 @@ func Suppose() (Goal, error) {
 const (
 	sessionFDs = 2  // client and backend
 	pipeFDs    = 2  // both ends
+	steerFDs   = 2  // of each address: a BPF program that steers and its map
 	workerFDs  = 3  // an epoll set and an eventfd, with one to spare
 	reserveFDs = 64 // admin connections, logs, look-ups
 	fdsPerPipe = 128
@@ -64,7 +65,7 @@ func (g *Goal) pipes(fds int64) int64 {
 
 // fixedFDs is what is open whatever the number of sessions, beside the pipes.
 func (g *Goal) fixedFDs(workers int64) int64 {
-	return g.listeners()*workers + workerFDs*workers + g.checks() + reserveFDs
+	return g.listeners()*(workers+steerFDs) + workerFDs*workers + g.checks() + reserveFDs
 }
 
 // listeners are the configured addresses: each worker has a socket for each.

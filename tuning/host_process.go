@@ -24,12 +24,12 @@ const program = "longsplice"
 // findProcess finds the program by the lock beside its admin socket, else by looking through /proc; others is how many
 // more there are. Its limits are what counts: a shell's are of no interest.
 func findProcess(r Roots, admin string) (p *process, others int) {
-	if pid, err := strconv.Atoi(text(r.path(admin) + ".lock")); admin != "" && err == nil && isProgram(r, pid) {
+	if pid, err := strconv.Atoi(text(r.path(admin) + ".lock")); admin != "" && err == nil && runs(r, pid) {
 		return readProcess(r, pid), 0
 	}
 	var found []*process
 	for _, name := range names(r.Proc) {
-		if pid, err := strconv.Atoi(name); err == nil && isProgram(r, pid) {
+		if pid, err := strconv.Atoi(name); err == nil && text(filepath.Join(r.Proc, name, "comm")) == program && runs(r, pid) {
 			found = append(found, readProcess(r, pid))
 		}
 	}
@@ -40,13 +40,9 @@ func findProcess(r Roots, admin string) (p *process, others int) {
 	return found[near], len(found) - 1
 }
 
-// isProgram says whether a process is `longsplice run`.
-func isProgram(r Roots, pid int) bool {
-	dir := filepath.Join(r.Proc, strconv.Itoa(pid))
-	if text(dir+"/comm") != program {
-		return false
-	}
-	data, _ := os.ReadFile(dir + "/cmdline")
+// runs says whether a process was started with the command `run`, by whatever name the program has.
+func runs(r Roots, pid int) bool {
+	data, _ := os.ReadFile(filepath.Join(r.Proc, strconv.Itoa(pid), "cmdline"))
 	words := strings.Split(string(data), "\x00")
 	return len(words) > 1 && words[1] == "run"
 }

@@ -74,3 +74,30 @@ func TestDoctorOfThisMachine(t *testing.T) {
 		}
 	}
 }
+
+// What doctor says of a running process is what the process says of itself.
+func TestDoctorAgreesWithTheProcess(t *testing.T) {
+	s := newSetup(t, "workers = 2")
+	p := start(t, s.text)
+	p.await(`"event":"started"`)
+	var status statusReport
+	if err := json.Unmarshal([]byte(call("status", "--json", "--admin", s.admin).stdout), &status); err != nil {
+		t.Fatal(err)
+	}
+	var report tuning.Report
+	if err := json.Unmarshal([]byte(call("doctor", "--json", "-c", write(t, s.text)).stdout), &report); err != nil {
+		t.Fatal(err)
+	}
+	of := map[string]int64{}
+	for _, l := range report.Limits {
+		of[l.Name] = l.Sessions
+	}
+	nearest := status.Limits[0]
+	name := map[string]string{"open files": "RLIMIT_NOFILE hard limit", "memory": "RAM"}[nearest.Resource]
+	if of[name] != nearest.Sessions {
+		t.Errorf("%s: doctor says %d sessions, the process %d (%s)", name, of[name], nearest.Sessions, nearest.Why)
+	}
+	if !strings.Contains(report.Limits[0].Why+report.Limits[1].Why, "pid ") {
+		t.Errorf("the process was not found: %+v", report.Limits)
+	}
+}
