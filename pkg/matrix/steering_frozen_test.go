@@ -35,14 +35,17 @@ func TestAFrozenWorkerIsAvoided(t *testing.T) {
 	waiting := p.visitUntilOneWaits(front, frozen)
 	stuck := frozen.queue()
 	for i := range scaled(300) {
-		if v, err := visit(front); err != nil {
-			t.Fatalf("visitor %d while worker %d is frozen: %v", i, id, err)
-		} else {
-			defer v.leave()
+		v, err := meet(front)
+		if n := frozen.queue(); n != stuck {
+			t.Fatalf("visitor %d: %d connections wait for the frozen worker, %d did when it should have been known", i, n, stuck)
 		}
-	}
-	if n := frozen.queue(); n != stuck {
-		t.Errorf("%d connections wait for the frozen worker, %d did when it should have been known", n, stuck)
+		if err == nil {
+			defer v.leave()
+			err = v.say(1)
+		}
+		if err != nil {
+			t.Fatalf("visitor %d while worker %d is frozen: %v", i, id, err)
+		}
 	}
 	others := 0
 	for i := range all {
