@@ -50,8 +50,7 @@ func settings(needs []Need, earlier *record) (all []kept) {
 
 // lasting are the files by which a boot sets sysctls as they are wanted. Those of connection tracking exist only once its
 // module is loaded, and systemd-sysctl does not wait for it: it is loaded at boot, before.
-func lasting(r Roots, needs []Need, earlier *record) (files []Change) {
-	all := settings(needs, earlier)
+func lasting(r Roots, all []kept) (files []Change) {
 	if len(all) == 0 {
 		return nil
 	}
@@ -96,20 +95,19 @@ func unitFiles(r Roots, needs []Need) (files []Change) {
 // oneLine keeps a comment a comment.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// note adds what a person has to know of a plan. dropIn tells that one of a unit is written, or would be.
-func (t *Tuner) note(p *Plan, needs []Need, persist, dropIn bool) {
-	changes := func(k Kind) bool {
-		return slices.ContainsFunc(p.Changes, func(c Change) bool { return c.Kind == k })
+// afterwards is what a person has to know, and do, once a plan is carried out.
+func afterwards(p *Plan, persist bool) (notes []string) {
+	changes := func(has func(c Change) bool) bool { return slices.ContainsFunc(p.Changes, has) }
+	if !persist && changes(func(c Change) bool { return c.Kind == Sysctl }) {
+		notes = append(notes, "sysctls are set until the next boot; with --persist each boot sets them again")
 	}
-	if changes(Sysctl) && !persist {
-		p.Notes = append(p.Notes, "sysctls are set until the next boot; with --persist each boot sets them again")
+	if changes(func(c Change) bool { return c.Kind == Address }) {
+		notes = append(notes, "addresses are there until the next boot: what configures the network (networkd, netplan, ifupdown) has to bring them back")
 	}
-	if changes(Address) {
-		p.Notes = append(p.Notes, "addresses are there until the next boot: what configures the network (networkd, netplan, ifupdown) has to bring them back")
+	if changes(func(c Change) bool { return filepath.Base(c.Name) == filepath.Base(dropInFile) }) {
+		notes = append(notes, "the unit's limits take effect with `systemctl daemon-reload` and a restart or `longsplice upgrade`")
 	}
-	if dropIn && persist {
-		p.Notes = append(p.Notes, "the unit's limits take effect with `systemctl daemon-reload` and a restart or `longsplice upgrade`")
-	}
+	return notes
 }
 
 // overridden tells of lines that are read after ours at boot and say something else: they would win.

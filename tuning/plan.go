@@ -47,63 +47,52 @@ type Change struct {
 // Plan works out what has to be done for needs. With persist that is also what brings them back at the next boot, and with
 // them what was applied before.
 func (t *Tuner) Plan(needs []Need, persist bool) (*Plan, error) {
-	record, err := readRecord(t.StatePath())
+	p := &Plan{Changes: []Change{}, Skipped: []Change{}, Notes: []string{}}
+	needs = t.withoutReadOnly(p, needs)
+	if err := t.add(&p.Changes, running(needs)); err != nil {
+		return nil, err
+	}
+	if !persist { // a drop-in outlives the boot
+		err := t.add(&p.Skipped, unitFiles(t.Roots, needs))
+		p.Notes = append(p.Notes, afterwards(p, persist)...)
+		return p, err
+	}
+	earlier, err := readRecord(t.StatePath())
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Changes: []Change{}, Skipped: []Change{}, Notes: []string{}}
-	needs = t.withoutReadOnly(p, needs)
-	for _, n := range needs {
-		if n.Kind == Unit {
-			continue // a file
-		}
-		if err := t.add(p, Change{Kind: n.Kind, Name: n.Name, Why: n.Why, Text: n.Wanted}); err != nil {
-			return nil, err
-		}
+	all := settings(needs, &earlier)
+	files := append(lasting(t.Roots, all), unitFiles(t.Roots, needs)...)
+	if err := t.add(&p.Changes, files); err != nil {
+		return nil, err
 	}
-	if persist {
-		for _, c := range lasting(t.Roots, needs, &record) {
-			if err := t.add(p, c); err != nil {
-				return nil, err
-			}
-		}
-		p.Notes = append(p.Notes, overridden(t.Roots, settings(needs, &record), needs)...)
-	}
-	return p, t.addDropIns(p, needs, persist)
+	p.Notes = append(p.Notes, overridden(t.Roots, all, needs)...)
+	p.Notes = append(p.Notes, afterwards(p, persist)...)
+	return p, nil
 }
 
-// addDropIns adds what needs want of units. A drop-in outlives the boot: it is for --persist alone.
-func (t *Tuner) addDropIns(p *Plan, needs []Need, persist bool) error {
-	into := p
-	if !persist {
-		into = &Plan{}
+// running are the needs that are met at once.
+func running(needs []Need) (changes []Change) {
+	for _, n := range needs {
+		if n.Kind != Unit {
+			changes = append(changes, Change{Kind: n.Kind, Name: n.Name, Why: n.Why, Text: n.Wanted})
+		}
 	}
-	before := len(into.Changes)
-	for _, c := range unitFiles(t.Roots, needs) {
-		if err := t.add(into, c); err != nil {
+	return changes
+}
+
+// add adds those changes whose value is not there yet.
+func (t *Tuner) add(to *[]Change, changes []Change) error {
+	for _, c := range changes {
+		now, err := t.look(c.Kind, c.Name)
+		if err != nil {
 			return err
 		}
+		if wanted := c.value(); !same(c.Kind, c.Name, now, wanted) {
+			c.From, c.To = show(c.Kind, now), show(c.Kind, wanted)
+			*to = append(*to, c)
+		}
 	}
-	changed := len(into.Changes) > before
-	if !persist {
-		p.Skipped = append(p.Skipped, into.Changes...)
-	}
-	t.note(p, needs, persist, changed)
-	return nil
-}
-
-// add adds a change unless the value is there already.
-func (t *Tuner) add(p *Plan, c Change) error {
-	now, err := t.look(c.Kind, c.Name)
-	if err != nil {
-		return err
-	}
-	wanted := c.value()
-	if same(c.Kind, c.Name, now, wanted) {
-		return nil
-	}
-	c.From, c.To = show(c.Kind, now), show(c.Kind, wanted)
-	p.Changes = append(p.Changes, c)
 	return nil
 }
 

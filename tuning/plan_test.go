@@ -65,6 +65,15 @@ func TestPlanSaysWhatIsLeftToDo(t *testing.T) {
 	}
 }
 
+func TestPlanOfWhoMayNotReadTheState(t *testing.T) {
+	h := newTree(t)
+	h.put("var/lib/longsplice/tune.json", "{}", 0o666) // refused as one that is another's
+	mustPlan(t, h.tuner(), needs(), false)
+	if _, err := h.tuner().Plan(needs(), true); err == nil {
+		t.Error("--persist does without what was applied before")
+	}
+}
+
 func TestPlanLeavesOutWhatTheNamespaceShowsOnly(t *testing.T) {
 	h := newTree(t)
 	name := "net.netfilter.nf_conntrack_max"
