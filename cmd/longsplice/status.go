@@ -116,6 +116,9 @@ func (r *statusReport) printProcess(env *environment) {
 	fmt.Fprintf(env.stdout, "%s: longsplice %s, pid %d, up %s, %s, generation %d, %s\n",
 		r.Name, r.Version, r.PID, spanText(r.UptimeS), plural(r.Workers, "worker"), r.Generation, state)
 	fmt.Fprintf(env.stdout, "%d of %d files, %d of %d pipes in use\n", r.FDs.Held, r.FDs.Limit, r.Pipes.Used, r.Pipes.Limit)
+	if p := r.Ports; p.Backend != "" {
+		fmt.Fprintf(env.stdout, "%d of %d local ports in use towards %s, %d rest; they run out in: %s\n", p.Used, p.Limit, p.Backend, p.Resting, runsOutText(p.RunsOutS))
+	}
 	fmt.Fprintf(env.stdout, "steering: %s\n", steeringText(r.Steering))
 }
 

@@ -196,6 +196,32 @@ func (b *Balancer) portStatus(m *backend.Member, kernelPorts int64) *PortStatus 
 	return s
 }
 
+// fullestPorts looks at every backend.
+func (b *Balancer) fullestPorts() (fullest FullestPorts) {
+	kernelPorts, most := sys.KernelPorts(), -1.0
+	for _, p := range b.snap.Load().Pools {
+		for i := range p.Members {
+			m := &p.Members[i]
+			if m.Addr == (sys.Addr{}) {
+				continue
+			}
+			u := portUsage(m, kernelPorts)
+			if share := float64(u.Used+u.Resting) / float64(max(u.Limit, 1)); share > most {
+				most = share
+				fullest = FullestPorts{Backend: p.Name + "/" + m.Name, Used: u.Used, Resting: u.Resting, Limit: u.Limit, RunsOutS: b.watch.runsOut(m, u)}
+			}
+		}
+	}
+	return fullest
+}
+
+// runsOut is in how many seconds the ports towards a backend run out.
+func (w *watched) runsOut(m *backend.Member, u ports.Usage) float64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ports[portsOf{backend: m.Backend}].runsOut(u.Limit - u.Used - u.Resting)
+}
+
 func sourceName(p *ports.Pair) string {
 	if p.Source.IsUnspecified() {
 		return "any"

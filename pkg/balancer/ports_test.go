@@ -25,6 +25,9 @@ func TestPortsAreShownBySource(t *testing.T) {
 			t.Errorf("source %d: %+v, want 5 of 5 ports of %s", i, x, want)
 		}
 	}
+	if f := b.Status().Ports; f.Backend != "chat/b0" || f.Used != 10 || f.Limit != 10 {
+		t.Errorf("the fullest: %+v", f)
+	}
 	eventually(t, "a warning", func() bool { return recent(b, "ports_low") != nil })
 	if e := recent(b, "ports_low"); e.Subject != "chat/b0" || !strings.Contains(e.Message, "10 of 10 local ports") || !strings.Contains(e.Message, "tune plan") {
 		t.Errorf("event %+v", e)

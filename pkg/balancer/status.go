@@ -22,6 +22,7 @@ func (b *Balancer) Status() Status {
 		Sessions:   Gauge{Held: held, Limit: b.limits.sessions, Peak: b.held.Peak.Load()},
 		BindsFirst: b.limits.bindsFirst, Limits: slices.Clone(b.limits.all),
 		FDs: Gauge{Held: b.openFDs(held), Limit: b.limits.fds}, Pipes: b.pipeStatus(sum), Steering: b.steeringStatus(sum),
+		Ports:  b.fullestPorts(),
 		Kernel: sys.Release(), Features: FeaturesOf(b.features), Generation: b.snap.Load().Generation,
 	}
 	switch {

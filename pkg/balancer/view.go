@@ -27,6 +27,8 @@ type Status struct {
 	Pipes      Pipes    `json:"pipes"`
 	Steering   Steering `json:"steering"`
 
+	Ports FullestPorts `json:"ports"`
+
 	Kernel   string    `json:"kernel"`
 	Features []Feature `json:"features"`
 }
@@ -140,6 +142,15 @@ type PortStatus struct {
 	Limit    int64          `json:"limit"`
 	RunsOutS float64        `json:"runs_out_s,omitempty"` // at the rate of the last seconds; 0: not within a day
 	Sources  []SourceStatus `json:"sources,omitempty"`    // none: the kernel chooses address and port
+}
+
+// FullestPorts is the local ports towards the backend of which the smallest share is left.
+type FullestPorts struct {
+	Backend  string  `json:"backend,omitempty"` // POOL/NAME; "": no backend has any, as unix sockets do
+	Used     int64   `json:"used"`
+	Resting  int64   `json:"resting"`
+	Limit    int64   `json:"limit"`
+	RunsOutS float64 `json:"runs_out_s,omitempty"`
 }
 
 // SourceStatus is the part of one source address.

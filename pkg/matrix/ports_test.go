@@ -180,4 +180,3 @@ func (r *portsRig) wantRefused(n int) {
 
 // checks is how many health checks of the first pool ended so.
 func (r *portsRig) checks(result string) uint64 { return r.p.pools()[0].Backends[0].Checks[result] }
-

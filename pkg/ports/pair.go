@@ -65,7 +65,8 @@ type Pair struct {
 	cursor  atomic.Uint32
 	minute  atomic.Int64 // the last one that Take has seen, in units of RestMs
 	latched atomic.Int64 // exhausted until then, CLOCK_MONOTONIC ms
-	_       [32]byte
+	rest    atomic.Int64 // no port rests after this, CLOCK_MONOTONIC ms
+	_       [24]byte
 }
 
 // Own tells whether the ports are ours to choose.
@@ -167,6 +168,7 @@ func (p *Pair) Refused(port uint16, nowMs int64) {
 	}
 	p.wake(nowMs)
 	word, bit := p.place(port)
+	p.rest.Store(nowMs + 2*RestMs)
 	p.resting[nowMs/RestMs&1][word].Or(bit)
 	p.taken[word].And(^bit)
 	p.used.Add(-1)
@@ -224,10 +226,13 @@ type Usage struct {
 	Limit   int64 // that there are; 0 where the kernel chooses
 }
 
-// Usage counts. It walks the bitmap: for metrics, not for each session.
+// Usage counts. While ports rest it walks the bitmap: for metrics, not for each session.
 func (p *Pair) Usage(nowMs int64) Usage {
-	p.wake(nowMs)
 	u := Usage{Used: p.used.Load(), Limit: int64(p.own.Len())}
+	if p.rest.Load() < nowMs {
+		return u
+	}
+	p.wake(nowMs)
 	for i := range p.taken {
 		u.Resting += int64(bits.OnesCount64((p.resting[0][i].Load() | p.resting[1][i].Load()) &^ p.taken[i].Load()))
 	}

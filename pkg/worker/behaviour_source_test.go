@@ -21,10 +21,15 @@ type berth struct {
 
 func newBerth(t *testing.T, from sources, backends int) *berth {
 	t.Helper()
+	return newBerthAt(t, loopback, from, backends)
+}
+
+func newBerthAt(t *testing.T, at netip.AddrPort, from sources, backends int) *berth {
+	t.Helper()
 	b := &berth{}
 	var to []backend.Identity
 	for i := range backends {
-		l, err := testkit.Listen(loopback)
+		l, err := testkit.Listen(at)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,6 +171,34 @@ func TestASourceThatIsGoneLeavesItsSessionsToTheOthers(t *testing.T) {
 			}
 			if n := len(b.clients); n != 4 {
 				t.Errorf("%d sessions stand, want 4", n)
+			}
+			b.wantBlameless()
+		})
+	}
+}
+
+func TestSourcesOfIPv6(t *testing.T) {
+	six := netip.MustParseAddrPort("[::1]:0")
+	for name, from := range map[string]sources{
+		"ports of ours":                 ownPorts(21600, 3, "::1"),
+		"ports of ours, of any address": ownPorts(21610, 3, "::"),
+		"ports of the kernel":           {addrs: ownPorts(0, 1, "::1").addrs},
+	} {
+		t.Run(name, func(t *testing.T) {
+			testkit.LeakCheck(t)
+			b := newBerthAt(t, six, from, 2)
+			for range 6 {
+				b.open()
+			}
+			if n := len(b.clients); n != 6 {
+				t.Errorf("%d sessions stand, want 6", n)
+			}
+			for i := range b.backends {
+				for _, a := range b.peersOf(i) {
+					if a.Addr() != six.Addr() || from.own.Len() > 0 && !from.own.Contains(a.Port()) {
+						t.Errorf("a session comes from %v", a)
+					}
+				}
 			}
 			b.wantBlameless()
 		})
