@@ -43,7 +43,7 @@ type group struct {
 type Counts struct{ ByCPU, LeastLoaded, ByKernel uint64 }
 
 // Load brings the program into the kernel, for that many workers. errors.Is(err, fs.ErrPermission): this process may not;
-// it takes CAP_BPF and CAP_NET_ADMIN.
+// it takes CAP_BPF.
 func Load(workers int) (*Steering, error) {
 	if workers > MaxWorkers {
 		return nil, fmt.Errorf("steer %d workers: at most %d can be", workers, MaxWorkers)
@@ -74,7 +74,7 @@ func Load(workers int) (*Steering, error) {
 // explain says what is missing where the kernel refuses without a reason.
 func explain(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("wants CAP_BPF and CAP_NET_ADMIN, before Linux 5.11 some RLIMIT_MEMLOCK too: %w", syscall.EPERM)
+		return fmt.Errorf("wants CAP_BPF (before Linux 5.11 also some RLIMIT_MEMLOCK): %w", syscall.EPERM)
 	}
 	return err
 }

@@ -27,7 +27,6 @@ type rig struct {
 
 func newRig(t *testing.T, workers int) *rig {
 	testkit.Privileged(t, "CAP_BPF: programs in the kernel")
-	testkit.Privileged(t, "CAP_NET_ADMIN: programs of the network")
 	r := &rig{t: t}
 	var err error
 	if r.s, err = Load(workers); err != nil {
