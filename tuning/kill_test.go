@@ -153,7 +153,7 @@ func TestKilledAnywhereAndReverted(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	t.Logf("an apply takes %v, seed %d", took, seed)
 	stages := map[string]int{}
-	for round := range 30 {
+	for round := range 15 {
 		h := newTree(t)
 		was := h.dump()
 		cmd, _ := h.child(0)
