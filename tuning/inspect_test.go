@@ -139,3 +139,23 @@ func TestEveryLimitIsExplained(t *testing.T) {
 		}
 	}
 }
+
+func TestAGoalThatIsJustHeld(t *testing.T) {
+	h, g := newHost(t, "edge-box")
+	g.Sessions = int(h.inspect(g).Verdict.Sessions)
+	if v := h.inspect(g).Verdict; v.Short != 0 || !strings.HasPrefix(v.Text, "this host holds the 1,048,576 sessions of the goal, and about 1,000,000 sessions at most: ") {
+		t.Errorf("got %+v", v)
+	}
+	g.Sessions++
+	if v := h.inspect(g).Verdict; v.Short == 0 || !strings.HasPrefix(v.Text, "this host holds about 1,000,000 sessions: ") {
+		t.Errorf("one more: got %+v", v)
+	}
+}
+
+// A need that grows in a later round still knows what was there at first.
+func TestNeedsRememberWhatWasThere(t *testing.T) {
+	all := put(put(nil, Need{Name: "a", Current: "1", Wanted: "2"}), Need{Name: "a", Current: "2", Wanted: "3"})
+	if want := []Need{{Name: "a", Current: "1", Wanted: "3"}}; !slices.Equal(all, want) {
+		t.Errorf("got %v, want %v", all, want)
+	}
+}
