@@ -21,10 +21,10 @@ type berth struct {
 
 func newBerth(t *testing.T, from sources, backends int) *berth {
 	t.Helper()
-	return newBerthAt(t, loopback, from, backends)
+	return newBerthOn(t, sys.Real{}, loopback, from, backends)
 }
 
-func newBerthAt(t *testing.T, at netip.AddrPort, from sources, backends int) *berth {
+func newBerthOn(t *testing.T, k sys.Kernel, at netip.AddrPort, from sources, backends int) *berth {
 	t.Helper()
 	b := &berth{}
 	var to []backend.Identity
@@ -39,7 +39,7 @@ func newBerthAt(t *testing.T, at netip.AddrPort, from sources, backends int) *be
 	}
 	o := backend.PoolOptions{EjectAfter: 1, EjectForMs: 60_000, MaxEjected: 1} // and no retries: a want of ports needs none
 	b.snap = from.snapshot(t, o, testTimeouts, to...)
-	b.stage = &stage{rig: newRig(t, b.snap, nil), t: t}
+	b.stage = &stage{rig: newRig(t, b.snap, func(c *Config) { c.Kernel = k }), t: t}
 	return b
 }
 
@@ -186,7 +186,7 @@ func TestSourcesOfIPv6(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			testkit.LeakCheck(t)
-			b := newBerthAt(t, six, from, 2)
+			b := newBerthOn(t, sys.Real{}, six, from, 2)
 			for range 6 {
 				b.open()
 			}
@@ -251,14 +251,13 @@ func TestPortsThatConnectRefusesRest(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			testkit.LeakCheck(t)
-			b := newBerth(t, ownPorts(21400, 64, "127.66.4.1"), 1)
 			k := &notFree{errno: func(n int) sys.Errno {
 				if n <= c.refused {
 					return sys.EADDRNOTAVAIL
 				}
 				return 0
 			}}
-			b.ask(t, func(w *Worker) { w.k = k })
+			b := newBerthOn(t, k, loopback, ownPorts(21400, 64, "127.66.4.1"), 1)
 			b.open()
 			if len(b.clients) != c.stand {
 				t.Errorf("%d sessions stand, want %d", len(b.clients), c.stand)
@@ -274,9 +273,8 @@ func TestPortsThatConnectRefusesRest(t *testing.T) {
 // A kernel that has no port left between two addresses is not asked again by the next session: its search is dear.
 func TestAnExhaustedPairIsNotAskedAgainAtOnce(t *testing.T) {
 	testkit.LeakCheck(t)
-	b := newBerth(t, kernelSources, 1)
 	k := &notFree{errno: func(int) sys.Errno { return sys.EADDRNOTAVAIL }}
-	b.ask(t, func(w *Worker) { w.k, w.snap.Hasher = k, b.snap.Hasher })
+	b := newBerthOn(t, k, loopback, kernelSources, 1)
 	asked := 0
 	b.ask(t, func(w *Worker) {
 		s := &session{fd: [2]int32{-1, -1}}
