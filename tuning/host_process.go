@@ -16,6 +16,7 @@ type process struct {
 	dir        string // /proc/PID
 	soft, hard int64  // RLIMIT_NOFILE; MaxInt64: unlimited
 	privileged bool   // CAP_SYS_RESOURCE or CAP_SYS_ADMIN: the pipe quotas of users do not count
+	guessed    bool   // found without its lock: it may serve another configuration
 	elsewhere  bool   // in another network namespace: what we read of net.* is not its own
 }
 
@@ -37,6 +38,7 @@ func findProcess(r Roots, admin string) (p *process, others int) {
 		return nil, 0
 	}
 	near := max(slices.IndexFunc(found, func(p *process) bool { return !p.elsewhere }), 0)
+	found[near].guessed = true
 	return found[near], len(found) - 1
 }
 

@@ -40,6 +40,9 @@ func TestTheProcessIsFoundByItsLock(t *testing.T) {
 	if p, others := findProcess(r, admin); p == nil || p.pid != 300 || others != 1 {
 		t.Errorf("without a lock: got %+v and %d others", p, others)
 	}
+	if !h.inspect(g).noted("process", "pid 300, found in /proc") {
+		t.Error("a process that was guessed is not said to be")
+	}
 	for pid, ns := range map[string]string{"self": "net:[1]", "300": "net:[2]", "4711": "net:[1]"} {
 		dir := h.path("proc/" + pid + "/ns")
 		if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -235,7 +235,7 @@ func portOverlap(h *host, g *Goal) (Limit, bool) {
 		Name: "ip_local_port_range beside local_ports", State: Fine, Current: kernel.String(), Needed: "outside " + spanOf(own[0]).String(), Sessions: Unbounded,
 		Formula: "local_ports and ip_local_port_range have no port in common",
 		Why:     "a port that is bound by name is lost to every connect() of every program on the host, so `run` refuses local_ports inside the kernel's range",
-		brief:   "ip_local_port_range overlaps local_ports",
+		brief:   "the overlap of ip_local_port_range and local_ports",
 	}
 	if slices.ContainsFunc(own, func(r config.PortRange) bool { return kernel.overlaps(spanOf(r)) }) {
 		l.Sessions = 0
@@ -263,14 +263,14 @@ func portListeners(h *host, g *Goal) (Limit, bool) {
 	}
 	switch {
 	case len(ours) > 0:
-		l.Needed, l.brief = "with "+strings.Join(ours, ","), "port "+ours[0]+" inside ip_local_port_range is not reserved"
+		l.Needed, l.brief = "with "+strings.Join(ours, ","), "port "+ours[0]+" inside ip_local_port_range, not reserved"
 		l.raise(h, reservedName, portList(all))
 	case len(others) > 0:
 		l.State, l.Needed, l.Command = Warn, "with "+few(others, 3), setCommand(reservedName, portList(all))
 		if len(others) > manyListeners { // test servers and the like: what to reserve is for a person to say
 			l.Command = "ss -ltnp"
 		}
-		l.brief = "listening ports inside ip_local_port_range are not reserved"
+		l.brief = "listening ports inside ip_local_port_range, not reserved"
 	}
 	return l, true
 }

@@ -43,8 +43,10 @@ func basis(h *host, g *Goal) (notes []Note) {
 			Command: fmt.Sprintf("nsenter -t %d -n longsplice tune doctor", h.process.pid),
 		})
 	}
-	if h.others > 0 {
-		notes = append(notes, Note{About: "process", Text: fmt.Sprintf("no lock beside the admin socket %s: pid %d is looked at, and longsplice runs %d times more", g.Config.Process.Admin, h.process.pid, h.others)})
+	if h.process != nil && h.process.guessed {
+		notes = append(notes, Note{About: "process", Text: fmt.Sprintf(
+			"nobody holds the lock of the admin socket %q: pid %d, found in /proc, is looked at, and may serve something else (%d more run)",
+			g.Config.Process.Admin, h.process.pid, h.others)})
 	}
 	for i := range g.Config.Pools {
 		for _, b := range g.Config.Pools[i].Backends {
