@@ -162,6 +162,28 @@ func TestAFrozenWorkerIsAvoided(t *testing.T) {
 	}
 }
 
+// The 50 ms begin with the first connection that a worker has not seen: neither how long it was idle before nor what comes
+// later counts.
+func TestPatienceBeginsWithTheFirstUnseen(t *testing.T) {
+	r := newRig(t, 2)
+	r.attach()
+	held := []int{0, 100}
+	r.turn(held, 0, 1)
+	for range 3 {
+		now := uint64(sys.Real{}.NowNs())
+		r.come(1, held)
+		first := r.s.Cell(0).since.Load()
+		if first < now {
+			t.Errorf("the worker is waited for since %d ns before it got a connection", now-first)
+		}
+		r.come(2, held)
+		if since := r.s.Cell(0).since.Load(); since != first {
+			t.Errorf("further connections put the begin off by %d ns", since-first)
+		}
+		r.turn(held, 0)
+	}
+}
+
 // Where every worker is asleep one of them gets the connection all the same.
 func TestNobodyAwakeLosesNobody(t *testing.T) {
 	r := newRig(t, 2)
