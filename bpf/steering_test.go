@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,12 +18,12 @@ import (
 
 // rig is the listeners of one address, one a worker, made as the balancer makes them. The test plays the workers.
 type rig struct {
-	t        *testing.T
-	s        *Steering
-	fds      []int
-	sockets  []net.Listener
-	address  string
-	serving  sync.WaitGroup // goroutines that play workers
+	t       *testing.T
+	s       *Steering
+	fds     []int
+	sockets []net.Listener
+	address string
+	serving sync.WaitGroup // goroutines that play workers
 }
 
 func newRig(t *testing.T, workers int) *rig {
@@ -222,7 +223,8 @@ func TestAttachAndDetachLoseNobody(t *testing.T) {
 	for range cap(failed) {
 		go func() { failed <- r.callUntil(enough, &answered) }()
 	}
-	for range 30 {
+	const rounds = 30
+	for range rounds {
 		r.attach()
 		r.awaitMore(&answered, 20)
 		r.s.Detach()
@@ -235,7 +237,8 @@ func TestAttachAndDetachLoseNobody(t *testing.T) {
 		}
 	}
 	t.Logf("%d clients answered; %+v", answered.Load(), r.s.Counts())
-	if c := r.s.Counts(); c.ByKernel != 0 || c.ByCPU == 0 {
+	// What runs while it is detached may find its slots empty already, once on each CPU.
+	if c := r.s.Counts(); c.ByKernel > uint64(rounds*runtime.NumCPU()) || c.ByCPU == 0 {
 		t.Errorf("counted %+v", c)
 	}
 }
