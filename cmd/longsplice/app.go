@@ -14,7 +14,7 @@ import (
 func newApp(env *environment) *cli.App {
 	commands := []*cli.Command{
 		runCommand(env), demoCommand(env), checkCommand(env), versionCommand(env), completionCommand(env), helpCommand(env),
-		statusCommand(env), sessionsCommand(env), explainCommand(env), eventsCommand(env),
+		statusCommand(env), sessionsCommand(env), explainCommand(env), eventsCommand(env), tuneCommand(env), doctorCommand(env),
 	}
 	commands = append(commands, laterCommands()...)
 	for _, c := range commands {

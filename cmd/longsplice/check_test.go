@@ -83,7 +83,7 @@ func TestCheckOfAWrongFile(t *testing.T) {
 func TestCheckAndRunRefuseTheSame(t *testing.T) {
 	for _, c := range []struct{ name, text, stderr string }{
 		{"wrong", bad, ":3: process.nonsense: "},
-		{"not supported yet", good + "[tuning]\nsessions = 5\n", "tuning.sessions: is not supported yet"},
+		{"not supported yet", strings.Replace(good, "[[pool]]\n", "[[pool]]\nsend_proxy = \"v1\"\n", 1), "send_proxy: is not supported yet"},
 		{"no TOML", "[[", ":1: "},
 	} {
 		path := write(t, c.text)

@@ -8,11 +8,12 @@ import (
 )
 
 // groups are what help sorts commands by, in its order.
-var groups = []string{groupServe, groupAsk}
+var groups = []string{groupServe, groupAsk, groupHost}
 
 const (
 	groupServe = "Balance"
 	groupAsk   = "Ask a running process"
+	groupHost  = "The host"
 )
 
 // helpCommand answers `help COMMAND` as `COMMAND --help`, so that a mistyped one is complained about in the same way.

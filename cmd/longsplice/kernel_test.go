@@ -142,7 +142,7 @@ func TestTheSelfTestIsShown(t *testing.T) {
 	s := newSetup(t, `log_level = "debug"`)
 	p := start(t, s.text)
 	p.await(`"event":"ready"`)
-	features := sys.Probe(usualPipe)
+	features := balancer.SelfTest(usualPipe)
 	people, version := call("status", "--admin", s.admin), call("version")
 	t.Log(people.stdout[max(strings.Index(people.stdout, "\nLinux"), 0):])
 	for _, f := range features {

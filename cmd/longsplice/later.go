@@ -10,7 +10,7 @@ import (
 func laterCommands() []*cli.Command {
 	var all []*cli.Command
 	for _, name := range []string{
-		"reload", "upgrade", "drain", "undrain", "backend", "frontend", "rebalance", "deny", "log-level", "support", "top", "tune", "doctor",
+		"reload", "upgrade", "drain", "undrain", "backend", "frontend", "rebalance", "deny", "log-level", "support", "top",
 	} {
 		all = append(all, laterCommand(name))
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/longsplice/longsplice/pkg/balancer"
 	"github.com/longsplice/longsplice/pkg/config"
 	"github.com/longsplice/longsplice/pkg/sys"
 )
@@ -39,6 +40,7 @@ func lookAround(ctx context.Context, cfg *config.Config) []config.Problem {
 	for i := range cfg.Pools {
 		l.pool(ctx, &cfg.Pools[i])
 	}
+	l.lacks = append(l.lacks, balancer.LacksForPorts(cfg)...)
 	return l.lacks
 }
 

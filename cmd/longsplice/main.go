@@ -16,6 +16,7 @@ import (
 
 	"github.com/longsplice/longsplice/pkg/balancer"
 	"github.com/longsplice/longsplice/pkg/config"
+	"github.com/longsplice/longsplice/tuning"
 )
 
 // Set by the linker: see LDFLAGS in the Makefile.
@@ -40,12 +41,17 @@ const (
 // environment is all that a command knows of the process it runs in, so that tests run commands in their own.
 type environment struct {
 	args           []string // the first is the program's name
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	lookupEnv      func(name string) (value string, set bool)
+	euid           int
+	host           tuning.Tuner // what `tune` works on; the zero value is this machine
 }
 
 func main() {
-	os.Exit(run(&environment{args: os.Args, stdout: os.Stdout, stderr: os.Stderr, lookupEnv: os.LookupEnv}))
+	os.Exit(run(&environment{
+		args: os.Args, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, lookupEnv: os.LookupEnv, euid: os.Geteuid(),
+	}))
 }
 
 // run runs the command that the arguments name and returns the exit code. Errors are printed here and nowhere else.

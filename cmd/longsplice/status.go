@@ -73,8 +73,37 @@ func (r *statusReport) print(env *environment) {
 	}
 	fmt.Fprintln(env.stdout)
 	t.print()
+	r.printSources(env)
 	fmt.Fprintf(env.stdout, "\nLinux %s, as tried at the start:\n", r.Kernel)
 	printFeatures(env, r.Features)
+}
+
+// printSources writes a line for each source of a backend, if a pool has any.
+func (r *statusReport) printSources(env *environment) {
+	t := newTable(env, "SOURCE", "BACKEND", "PORTS", "USED", "RESTING", "LEFT", "RUNS OUT IN")
+	any := false
+	for _, p := range r.Pools {
+		for _, b := range p.Backends {
+			if b.Ports == nil {
+				continue
+			}
+			for _, s := range b.Ports.Sources {
+				any = true
+				t.add(s.Source, p.Name+"/"+b.Name, s.Ports, s.Used, s.Resting, s.Limit-s.Used-s.Resting, runsOutText(s.RunsOutS))
+			}
+		}
+	}
+	if any {
+		fmt.Fprintln(env.stdout)
+		t.print()
+	}
+}
+
+func runsOutText(seconds float64) string {
+	if seconds == 0 {
+		return "-"
+	}
+	return "~" + spanText(seconds)
 }
 
 // printProcess says first how many sessions are held, of how many, and what binds first.
@@ -87,6 +116,18 @@ func (r *statusReport) printProcess(env *environment) {
 	fmt.Fprintf(env.stdout, "%s: longsplice %s, pid %d, up %s, %s, generation %d, %s\n",
 		r.Name, r.Version, r.PID, spanText(r.UptimeS), plural(r.Workers, "worker"), r.Generation, state)
 	fmt.Fprintf(env.stdout, "%d of %d files, %d of %d pipes in use\n", r.FDs.Held, r.FDs.Limit, r.Pipes.Used, r.Pipes.Limit)
+	if p := r.Ports; p.Backend != "" {
+		fmt.Fprintf(env.stdout, "%d of %d local ports in use towards %s, %d rest; they run out in: %s\n", p.Used, p.Limit, p.Backend, p.Resting, runsOutText(p.RunsOutS))
+	}
+	fmt.Fprintf(env.stdout, "steering: %s\n", steeringText(r.Steering))
+}
+
+// steeringText is what chooses the workers of new connections.
+func steeringText(s balancer.Steering) string {
+	if s.How != "bpf" {
+		return s.How + " (" + s.Why + ")"
+	}
+	return fmt.Sprintf("bpf (%d by CPU, %d to the least loaded, %d by the kernel)", s.ByCPU, s.LeastLoaded, s.ByKernel)
 }
 
 // sum is for counters that are kept by reason.

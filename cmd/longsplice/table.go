@@ -64,7 +64,7 @@ func isID(s string) bool { return len(s) == 16 && !strings.Contains(s, " ") }
 
 // paint colours heads and the words for a backend's state.
 func paint(cell string, head bool) string {
-	colour := map[string]string{"healthy": "32", "unhealthy": "31", "ejected": "31", "draining": "33", "unknown": "33"}[cell]
+	colour := map[string]string{"healthy": "32", "unhealthy": "31", "ejected": "31", "draining": "33", "unknown": "33", "short": "31", "warn": "33", "ok": "32"}[cell]
 	if head {
 		colour = "1"
 	}

@@ -45,7 +45,7 @@ func versionCommand(env *environment) *cli.Command {
 func newVersionReport() versionReport {
 	return versionReport{
 		Version: version, Commit: commit, Go: runtime.Version(),
-		Platform: runtime.GOOS + "/" + runtime.GOARCH, Kernel: sys.Release(), Features: balancer.FeaturesOf(sys.Probe(usualPipe)),
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, Kernel: sys.Release(), Features: balancer.FeaturesOf(balancer.SelfTest(usualPipe)),
 	}
 }
 

@@ -55,6 +55,9 @@ var (
 	backendHealthy        = describe("backend_healthy", "1 if the backend is healthy.", "pool", "backend")
 	backendState          = describe("backend_state", "1 for the one state that a backend is in.", "pool", "backend", "state")
 	backendWeight         = describe("backend_weight", "Weight of a backend; 0 takes no new sessions.", "pool", "backend")
+	portsUsed             = describe("ports_used", "Local ports towards a backend that sessions hold, over all sources.", "pool", "backend")
+	portsLimit            = describe("ports_limit", "Local ports towards a backend that there are, over all sources.", "pool", "backend")
+	portsResting          = describe("ports_resting", "Local ports towards a backend that the kernel refused a moment ago, most for being in TIME_WAIT.", "pool", "backend")
 	healthChecks          = describe("health_checks_total", "Health checks, by result; local: for want of something on our side.", "pool", "backend", "result")
 
 	sessionsLimit = describe("sessions_limit", "Sessions that can be held at once.")
@@ -64,6 +67,7 @@ var (
 	pipesLimit    = describe("pipes_limit", "Pipes that may be open at once.")
 	pipeDegraded  = describe("pipe_degraded_total", "How often the kernel refused a pipe of useful size, so that bytes were copied.")
 
+	steered          = describe("steered_total", "New connections by what chose their worker: the CPU that received them, the least load, or the kernel's hash.", "how")
 	relayBytes       = describe("relay_bytes_total", "Bytes relayed, by how they were moved.", "mode")
 	acceptPaused     = describe("accept_paused_seconds_total", "Time in which workers left new connections in the kernel's queue.", "cause")
 	staleEvents      = describe("stale_events_total", "Kernel events of sessions that had ended already.")

@@ -75,6 +75,8 @@ func fakeBackend(i int) balancer.BackendStatus {
 		Name: fmt.Sprintf("b%d", i+1), Address: fmt.Sprintf("10.0.%d.%d:8080", i/250, i%250+1), State: "healthy", Since: began, Weight: 1,
 		Sessions: int64(900 + i*37%400), ToBackend: 1e9, ToClient: 9e9, Ended: map[string]uint64{"normal": 9}, Checks: map[string]uint64{"ok": 40000},
 	}
+	source := balancer.SourceStatus{Source: "10.0.9.1", Ports: "10000-11999", Used: b.Sessions, Resting: 30, Limit: 2000, RunsOutS: 90}
+	b.Ports = &balancer.PortStatus{Used: b.Sessions, Resting: 30, Limit: 2000, RunsOutS: 90, Sources: []balancer.SourceStatus{source}}
 	switch i {
 	case 1:
 		b.State, b.Why, b.Sessions, b.Checks["fail"] = "unhealthy", "3 checks failed: connection refused", 0, 42

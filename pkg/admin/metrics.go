@@ -135,6 +135,11 @@ func (e emitter) backend(pool string, b *balancer.BackendStatus) {
 		e.flag(backendState, b.State == s, pool, b.Name, s)
 	}
 	e.gauge(backendWeight, float64(b.Weight), pool, b.Name)
+	if p := b.Ports; p != nil {
+		e.gauge(portsUsed, float64(p.Used), pool, b.Name)
+		e.gauge(portsLimit, float64(p.Limit), pool, b.Name)
+		e.gauge(portsResting, float64(p.Resting), pool, b.Name)
+	}
 	for _, r := range checkResults {
 		e.count(healthChecks, b.Checks[r], pool, b.Name, r)
 	}
@@ -149,6 +154,9 @@ func (e emitter) process(st *balancer.Status) {
 	e.gauge(pipesOpen, float64(st.Pipes.Idle), "idle")
 	e.gauge(pipesLimit, float64(st.Pipes.Limit))
 	e.count(pipeDegraded, st.Pipes.Degraded)
+	e.count(steered, st.Steering.ByCPU, "cpu")
+	e.count(steered, st.Steering.LeastLoaded, "least_loaded")
+	e.count(steered, st.Steering.ByKernel, "kernel")
 	e.gauge(buildInfo, 1, st.Version, st.Commit, st.Go)
 	e.gauge(startTime, unixSeconds(st.Started))
 	e.gauge(generation, float64(st.Generation))

@@ -89,7 +89,12 @@ type backendRow struct {
 	ToClient  uint64 `json:"to_client"`
 	Failures  uint64 `json:"failures"` // to connect
 	Failed    uint64 `json:"failed"`   // health checks
+
+	Ports *balancer.PortStatus `json:"ports"` // null: a unix socket, or removed
 }
+
+// sourcesShown bounds what a row says of sources: a page takes it every second.
+const sourcesShown = 8
 
 // workerRow: Copied and Spliced in bytes, PausedS for either cause.
 type workerRow struct {
@@ -204,6 +209,18 @@ func rowOfBackend(pool string, b *balancer.BackendStatus) backendRow {
 	return backendRow{
 		Pool: pool, Name: b.Name, Address: b.Address, State: b.State, Since: b.Since.Unix(), Why: b.Why, Weight: b.Weight,
 		Backup: b.Backup, Removed: b.Removed, Sessions: b.Sessions, Max: b.MaxSessions, ToBackend: b.ToBackend, ToClient: b.ToClient,
-		Failures: sum(b.Failures), Failed: b.Checks["fail"] + b.Checks["timeout"],
+		Failures: sum(b.Failures), Failed: b.Checks["fail"] + b.Checks["timeout"], Ports: portsShown(b.Ports),
 	}
+}
+
+// portsShown is a copy with the fullest sources alone.
+func portsShown(p *balancer.PortStatus) *balancer.PortStatus {
+	if p == nil || len(p.Sources) <= sourcesShown {
+		return p
+	}
+	shown := *p
+	shown.Sources = slices.SortedFunc(slices.Values(p.Sources), func(a, b balancer.SourceStatus) int {
+		return cmp.Compare(b.Used+b.Resting, a.Used+a.Resting)
+	})[:sourcesShown]
+	return &shown
 }

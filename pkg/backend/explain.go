@@ -2,7 +2,7 @@ package backend
 
 // Takes tells whether a member may get a new session now, and if not, why. It is for people; Pick decides by itself.
 func (p *Pool) Takes(m *Member, nowMs int64) (bool, string) {
-	q := query{nowMs: nowMs, avoid: NoBackend, panicking: p.Live.Panic.Load()}
+	q := query{nowMs: nowMs, avoid: NoBackend, panicking: p.Live.Panic.Load(), withPorts: true}
 	switch {
 	case q.takes(m):
 		return true, ""
@@ -12,6 +12,8 @@ func (p *Pool) Takes(m *Member, nowMs int64) (bool, string) {
 		return false, "it is ejected after failed connects"
 	case m.MaxSessions > 0 && m.Sessions() >= m.MaxSessions:
 		return false, "it is full (max_sessions)"
+	case m.Ports.Latched(nowMs):
+		return false, "no port of our sources towards it is left"
 	}
 	return false, "it is unhealthy"
 }

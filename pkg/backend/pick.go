@@ -16,8 +16,21 @@ func (p *Pool) Pick(c *Cursor, hash uint64, nowMs int64, avoid Number) *Member {
 			return m
 		}
 	}
+	return p.search(c, &q)
+}
+
+// PickWithPorts is Pick for a session that has met a backend to which no port of ours is left: it passes over all that are
+// known to be so.
+func (p *Pool) PickWithPorts(c *Cursor, hash uint64, nowMs int64, avoid Number) *Member {
+	return p.search(c, &query{
+		hash: hash, nowMs: nowMs, avoid: avoid, wary: true, sessions: p.Live.Sessions.Load(),
+		panicking: p.Live.Panic.Load(), withPorts: true,
+	})
+}
+
+func (p *Pool) search(c *Cursor, q *query) *Member {
 	for {
-		m := p.pick(c, &q)
+		m := p.pick(c, q)
 		switch {
 		case m != nil || q.avoid == NoBackend:
 			return m
@@ -44,6 +57,7 @@ type query struct {
 	avoid     Number
 	wary      bool // with somebody to avoid: avoid all whose last connect failed
 	panicking bool
+	withPorts bool // pass over those to which no port is left
 }
 
 // takes tells whether a member may get a new session.
@@ -52,6 +66,8 @@ func (q *query) takes(m *Member) bool {
 	case m.Weight == 0, q.avoid != NoBackend && q.avoids(m), m.Draining(), m.Ejected(q.nowMs): // Number lies on a line of its own
 		return false
 	case m.Health() == Unhealthy && !q.panicking:
+		return false
+	case q.withPorts && m.Ports.Latched(q.nowMs):
 		return false
 	}
 	return m.MaxSessions == 0 || m.Sessions() < m.MaxSessions

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/longsplice/longsplice/pkg/maglev"
+	"github.com/longsplice/longsplice/pkg/ports"
 )
 
 // Algorithm is how a pool picks.
@@ -36,6 +37,7 @@ type Member struct {
 	Weight      int64 // 0: draining
 	MaxSessions int64 // 0: no limit
 	Backup      bool
+	Ports       ports.Set // where its sessions come from; empty: the kernel chooses address and port
 }
 
 // PoolLive is what outlives snapshots of a pool.

@@ -4,15 +4,17 @@ import (
 	"sync/atomic"
 
 	"github.com/longsplice/longsplice/pkg/flow"
+	"github.com/longsplice/longsplice/pkg/ports"
 	"github.com/longsplice/longsplice/pkg/sys"
 )
 
 // Snapshot is one generation of the configuration as workers use it.
 type Snapshot struct {
 	Generation uint64
-	Frontends  []*Frontend // by number; nil: unused
-	Backends   []*Backend  // by number; nil: unused. Backends that only live sessions refer to are here too
-	Pools      []*Pool     // by number
+	Frontends  []*Frontend   // by number; nil: unused
+	Backends   []*Backend    // by number; nil: unused. Backends that only live sessions refer to are here too
+	Pools      []*Pool       // by number
+	Pairs      []*ports.Pair // by number; nil: unused. Pairs that only live sessions refer to are here too
 	Hasher     flow.Hasher
 }
 

@@ -16,10 +16,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/longsplice/longsplice/bpf"
 	"github.com/longsplice/longsplice/pkg/accesslog"
 	"github.com/longsplice/longsplice/pkg/backend"
 	"github.com/longsplice/longsplice/pkg/config"
 	"github.com/longsplice/longsplice/pkg/health"
+	"github.com/longsplice/longsplice/pkg/ports"
 	"github.com/longsplice/longsplice/pkg/relay"
 	"github.com/longsplice/longsplice/pkg/resolve"
 	"github.com/longsplice/longsplice/pkg/stats"
@@ -40,8 +42,9 @@ type Options struct {
 	// Doors, if not nil, are what others reach this process by, beside the listeners.
 	Doors Doors
 
-	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error) // instead of the host's resolver; nil: that
-	probe  func(pipeBytes int) []sys.Feature                                     // instead of sys.Probe; nil: that
+	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error) // instead of the host's resolver; nil: that
+	probe   func(pipeBytes int) []sys.Feature                                     // instead of sys.Probe; nil: that
+	loadBPF func(workers int) (*bpf.Steering, error)                              // instead of bpf.Load; nil: that
 }
 
 // Doors are opened once it is sure that no other process has our admin socket, and before the first listener: nobody is
@@ -70,19 +73,21 @@ type Balancer struct {
 
 	ephemeralFrom, ephemeralTo uint16
 
-	events    *hub
-	listeners []openListener
-	listening sync.RWMutex // guards the listeners' descriptors
-	lockFD    int
-	doorsOpen bool
-	workers   []*worker.Worker
-	ended     sync.WaitGroup // workers
-	held      *worker.Limits
-	pipes     *relay.PipeBudget
-	checker   *health.Checker
-	resolver  *resolve.Resolver
-	logWriter *accesslog.Writer
-	rings     []*accesslog.Ring
+	events     *hub
+	listeners  []openListener
+	listening  sync.RWMutex  // guards the listeners' descriptors
+	steering   *bpf.Steering // nil: not steered, for the reason notSteered
+	notSteered string
+	lockFD     int
+	doorsOpen  bool
+	workers    []*worker.Worker
+	ended      sync.WaitGroup // workers
+	held       *worker.Limits
+	pipes      *relay.PipeBudget
+	checker    *health.Checker
+	resolver   *resolve.Resolver
+	logWriter  *accesslog.Writer
+	rings      []*accesslog.Ring
 
 	snap     atomic.Pointer[backend.Snapshot]
 	draining atomic.Bool
@@ -97,6 +102,7 @@ type Balancer struct {
 	mu             sync.Mutex // guards what follows: building snapshots
 	generation     uint64
 	registry       *backend.Registry
+	book           *ports.Book
 	poolNumber     map[string]int
 	poolLive       map[string]*backend.PoolLive
 	frontendNumber map[string]backend.Number
@@ -116,7 +122,7 @@ func Start(ctx context.Context, o Options) (*Balancer, error) {
 		return nil, ps
 	}
 	b := newBalancer(o)
-	steps := []func(context.Context) error{b.prepare, b.resolveNames, b.openDoors, b.listen, b.startWorkers, b.startBeside}
+	steps := []func(context.Context) error{b.checkHost, b.prepare, b.resolveNames, b.openDoors, b.listen, b.startWorkers, b.startBeside}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			b.StopNow()
@@ -144,11 +150,11 @@ func explainShortage(err error) error {
 func newBalancer(o Options) *Balancer {
 	b := &Balancer{
 		Options: o, cfg: o.Config, started: time.Now(), lockFD: -1, events: newHub(o.OnEvent),
-		stopNow: make(chan struct{}), registry: backend.NewRegistry(),
+		stopNow: make(chan struct{}), registry: backend.NewRegistry(), book: ports.NewBook(),
 		poolNumber: map[string]int{}, poolLive: map[string]*backend.PoolLive{},
 		frontendNumber: map[string]backend.Number{}, answers: map[string][]netip.Addr{},
 		retired: map[backend.Number]time.Time{}, baseline: map[backend.Number][]uint64{},
-		watch: watched{checks: map[[2]string]map[string]uint64{}, state: map[*backend.Backend]seenState{}},
+		watch: watched{checks: map[[2]string]map[string]uint64{}, state: map[*backend.Backend]seenState{}, ports: map[portsOf]*portTrend{}},
 	}
 	b.run, b.cancel = context.WithCancel(context.Background())
 	b.resolver = resolve.New(resolve.Hooks{Changed: b.nameChanged, Failed: b.nameTroubled})
@@ -171,7 +177,7 @@ func (b *Balancer) prepare(context.Context) error {
 	}
 	sockets := 0
 	for i := range b.cfg.Frontends {
-		sockets += len(b.cfg.Frontends[i].Listen) * b.workerCount
+		sockets += len(b.cfg.Frontends[i].Listen) * (b.workerCount + bpf.Descriptors)
 	}
 	var err error
 	if b.limits, err = deriveLimits(b.cfg, b.workerCount, sockets); err != nil {
@@ -182,6 +188,7 @@ func (b *Balancer) prepare(context.Context) error {
 	}
 	b.selfTest()
 	b.ephemeralFrom, b.ephemeralTo = sys.EphemeralPorts()
+	b.noteKernelPorts()
 	b.held = &worker.Limits{Max: b.limits.sessions}
 	b.pipes = &relay.PipeBudget{Limit: b.limits.pipes}
 	if b.hashKey, err = loadHashKey(b.cfg.Process.HashKeyFile); err != nil {
@@ -213,6 +220,7 @@ func (b *Balancer) listen(context.Context) error {
 	if err := b.openListeners(); err != nil {
 		return err
 	}
+	b.steer()
 	return b.apply()
 }
 
@@ -266,6 +274,9 @@ func (b *Balancer) workerConfig(i int, idBase uint64) worker.Config {
 	}
 	if b.rings != nil {
 		c.Log = b.rings[i]
+	}
+	if b.steering != nil {
+		c.Steering = b.steering.Cell(i)
 	}
 	return c
 }

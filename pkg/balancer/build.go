@@ -8,6 +8,7 @@ import (
 	"github.com/longsplice/longsplice/pkg/backend"
 	"github.com/longsplice/longsplice/pkg/config"
 	"github.com/longsplice/longsplice/pkg/flow"
+	"github.com/longsplice/longsplice/pkg/ports"
 	"github.com/longsplice/longsplice/pkg/sys"
 )
 
@@ -23,6 +24,7 @@ func ms(d time.Duration) int64 {
 // of the snapshot before. The caller holds b.mu.
 func (b *Balancer) build() (*backend.Snapshot, error) {
 	b.generation++
+	b.book.Keep(pairsOf(b.snap.Load()))
 	s := &backend.Snapshot{Generation: b.generation, Hasher: flow.NewHasher(b.hashKey)}
 	s.Pools = make([]*backend.Pool, len(b.poolNumber))
 	for i := range b.cfg.Pools {
@@ -37,7 +39,7 @@ func (b *Balancer) build() (*backend.Snapshot, error) {
 		f := b.buildFrontend(&b.cfg.Frontends[i], s)
 		s.Frontends[f.Number] = f
 	}
-	s.Backends = b.registry.All()
+	s.Backends, s.Pairs = b.registry.All(), b.book.All()
 	return s, nil
 }
 
@@ -52,6 +54,7 @@ func (b *Balancer) buildPool(c *config.Pool) (*backend.Pool, error) {
 			members = append(members, backend.Member{
 				Backend: b.registry.Get(at), Weight: int64(c.Backends[i].Weight),
 				MaxSessions: int64(c.Backends[i].MaxSessions), Backup: c.Backends[i].Backup,
+				Ports: b.portsTowards(c, at.Addr),
 			})
 		}
 	}
@@ -86,18 +89,22 @@ func (b *Balancer) addresses(p *config.Pool, c *config.Backend) []backend.Identi
 	case config.Host:
 		var all []backend.Identity
 		for _, ip := range b.answers[c.Address.Host] {
+			if len(p.SourceAddresses) > 0 && len(sourcesFor(p, ip)) == 0 {
+				continue // of the other family: no source reaches it
+			}
 			ap := netip.AddrPortFrom(ip, c.Address.Port)
-			all = append(all, b.tcpIdentity(c.Name+"@"+ip.String(), ap))
+			all = append(all, b.tcpIdentity(p, c.Name+"@"+ip.String(), ap))
 		}
 		return all
 	}
-	return []backend.Identity{b.tcpIdentity(c.Name, c.Address.AddrPort)}
+	return []backend.Identity{b.tcpIdentity(p, c.Name, c.Address.AddrPort)}
 }
 
-func (b *Balancer) tcpIdentity(name string, ap netip.AddrPort) backend.Identity {
+func (b *Balancer) tcpIdentity(p *config.Pool, name string, ap netip.AddrPort) backend.Identity {
+	ours := ports.Range{First: b.ephemeralFrom, Last: b.ephemeralTo}
 	return backend.Identity{
 		Name: name, Address: ap.String(), To: sys.SockaddrInet(ap), Addr: sys.AddrFrom(ap),
-		MaySelfConnect: ap.Port() >= b.ephemeralFrom && ap.Port() <= b.ephemeralTo,
+		MaySelfConnect: ours.Contains(ap.Port()) || ownPorts(p).Contains(ap.Port()),
 	}
 }
 

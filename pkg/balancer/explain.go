@@ -127,8 +127,13 @@ func (b *Balancer) explainPick(e *Explanation, p *backend.Pool, hash uint64) {
 	} else if first := p.Home(hash); first != nil {
 		e.Steps = append(e.Steps, fmt.Sprintf("the table's slot for the hash belongs to %s", first.Name))
 	}
-	m := p.Pick(&backend.Cursor{}, hash, now, backend.NoBackend)
-	if m == nil {
+	m := p.PickWithPorts(&backend.Cursor{}, hash, now, backend.NoBackend)
+	switch {
+	case m != nil:
+	case p.Pick(&backend.Cursor{}, hash, now, backend.NoBackend) != nil:
+		e.Steps = append(e.Steps, "no port of our sources is left towards a backend that takes sessions: the client would be reset (no_ports)")
+		return
+	default:
 		e.Steps = append(e.Steps, "no backend takes new sessions: the client would be reset (no_backend)")
 		return
 	}
@@ -141,4 +146,7 @@ func (b *Balancer) explainPick(e *Explanation, p *backend.Pool, hash uint64) {
 		e.Steps = append(e.Steps, fmt.Sprintf("%s is walked past: %s", first.Name, why))
 	}
 	e.Steps = append(e.Steps, fmt.Sprintf("the session goes to %s (%s)", m.Name, m.Address))
+	if step := explainSource(m); step != "" {
+		e.Steps = append(e.Steps, step)
+	}
 }

@@ -23,7 +23,7 @@ func (b *Balancer) selfTest() {
 	if try == nil {
 		try = sys.Probe
 	}
-	b.features = try(int(pipeBytes(b.cfg)))
+	b.features = append(try(int(pipeBytes(b.cfg))), b.loadSteering())
 	for i := range b.features {
 		f := &b.features[i]
 		b.events.note(Event{Name: "kernel", Level: "debug", Subject: f.Name, Message: finding(f)})
@@ -56,7 +56,11 @@ func (b *Balancer) lack(f *sys.Feature) Event {
 	if f.Used {
 		e.Level = "warn"
 	}
-	e.Message = fmt.Sprintf("not on this kernel (%s), Linux has it since %s; instead: %s", f.Value, f.Since, f.Fallback)
+	what := "not on this kernel"
+	if f.Denied {
+		what = "not allowed to this process"
+	}
+	e.Message = fmt.Sprintf("%s (%s), Linux has it since %s; instead: %s", what, f.Value, f.Since, f.Fallback)
 	if f.Name == sys.FeatureSplice && b.cfg.Relay.Mode == config.RelaySplice {
 		e.Message += `; relay.mode = "splice" cannot be had`
 	}

@@ -18,6 +18,7 @@ type watched struct {
 	mu       sync.Mutex
 	checks   map[[2]string]map[string]uint64 // by pool and backend, by result
 	state    map[*backend.Backend]seenState
+	ports    map[portsOf]*portTrend
 	panics   map[string]bool
 	degraded uint64
 }
@@ -110,6 +111,7 @@ func (b *Balancer) monitor(ctx context.Context) {
 		b.events.flush()
 		if n%5 == 0 {
 			b.monitorTCPMemory()
+			b.monitorPorts()
 			b.mu.Lock()
 			b.freeRetired()
 			b.mu.Unlock()

@@ -93,6 +93,9 @@ func (b *Balancer) release() {
 	b.cancel()
 	b.beside.Wait()
 	b.closeListeners()
+	if b.steering != nil {
+		b.steering.Close()
+	}
 }
 
 // leave closes the doors and then lets another process have the admin socket: were it the other way round, that process

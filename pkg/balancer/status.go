@@ -14,13 +14,15 @@ import (
 // Status is the program as a whole, now.
 func (b *Balancer) Status() Status {
 	held := b.held.Held.Load()
+	sum := b.sum()
 	s := Status{
 		Name: b.node(), Version: b.Build.Version, Commit: b.Build.Commit, Go: runtime.Version(), PID: os.Getpid(),
 		Started: b.started, UptimeS: time.Since(b.started).Seconds(), Workers: b.workerCount,
 		Ready: b.ready.Load() && !b.draining.Load(), Draining: b.draining.Load(),
 		Sessions:   Gauge{Held: held, Limit: b.limits.sessions, Peak: b.held.Peak.Load()},
 		BindsFirst: b.limits.bindsFirst, Limits: slices.Clone(b.limits.all),
-		FDs: Gauge{Held: b.openFDs(held), Limit: b.limits.fds}, Pipes: b.pipeStatus(),
+		FDs: Gauge{Held: b.openFDs(held), Limit: b.limits.fds}, Pipes: b.pipeStatus(sum), Steering: b.steeringStatus(sum),
+		Ports:  b.fullestPorts(),
 		Kernel: sys.Release(), Features: FeaturesOf(b.features), Generation: b.snap.Load().Generation,
 	}
 	switch {
@@ -40,9 +42,9 @@ func (b *Balancer) openFDs(held int64) int64 {
 }
 
 // pipeStatus takes what workers share as the number of pipes: what each has published is of another moment.
-func (b *Balancer) pipeStatus() Pipes {
+func (b *Balancer) pipeStatus(sum *stats.Copy) Pipes {
 	open := min(b.pipes.Open.Load(), b.limits.pipes) // above it for the moment in which one is refused
-	idle := min(int64(b.sum().Value(stats.Own, 0, stats.PipesIdle)), open)
+	idle := min(int64(sum.Value(stats.Own, 0, stats.PipesIdle)), open)
 	return Pipes{Used: open - idle, Idle: idle, Limit: b.limits.pipes, Degraded: b.pipes.Degraded.Load()}
 }
 
@@ -100,7 +102,7 @@ func (b *Balancer) Pools() []PoolStatus {
 	defer b.mu.Unlock()
 	sum := b.sum()
 	var all []PoolStatus
-	snap, removed := b.snap.Load(), b.removed()
+	snap, removed, kernelPorts := b.snap.Load(), b.removed(), sys.KernelPorts()
 	for _, p := range snap.Pools {
 		s := PoolStatus{
 			Name: p.Name, Panic: p.Live.Panic.Load(),
@@ -112,6 +114,7 @@ func (b *Balancer) Pools() []PoolStatus {
 		}
 		for i := range p.Members {
 			s.Backends = append(s.Backends, b.backendStatus(sum, &p.Members[i]))
+			s.Backends[i].Ports = b.portStatus(&p.Members[i], kernelPorts)
 		}
 		for _, x := range removed {
 			if x.PoolNumber == p.Number {

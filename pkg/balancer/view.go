@@ -20,11 +20,14 @@ type Status struct {
 	NotReady   string    `json:"not_ready,omitempty"` // why
 	Draining   bool      `json:"draining"`
 
-	Sessions   Gauge   `json:"sessions"`    // held, and how many may be
-	BindsFirst string  `json:"binds_first"` // what the limit comes from, a sentence
-	Limits     []Limit `json:"limits"`      // all of them, the nearest first
-	FDs        Gauge   `json:"fds"`
-	Pipes      Pipes   `json:"pipes"`
+	Sessions   Gauge    `json:"sessions"`    // held, and how many may be
+	BindsFirst string   `json:"binds_first"` // what the limit comes from, a sentence
+	Limits     []Limit  `json:"limits"`      // all of them, the nearest first
+	FDs        Gauge    `json:"fds"`
+	Pipes      Pipes    `json:"pipes"`
+	Steering   Steering `json:"steering"`
+
+	Ports FullestPorts `json:"ports"`
 
 	Kernel   string    `json:"kernel"`
 	Features []Feature `json:"features"`
@@ -50,6 +53,15 @@ type Pipes struct {
 	Idle     int64  `json:"idle"`
 	Limit    int64  `json:"limit"`
 	Degraded uint64 `json:"degraded"` // how often the kernel refused a useful pipe
+}
+
+// Steering is what chooses the worker of a new connection, and how often it did so each way.
+type Steering struct {
+	How         string `json:"how"`           // bpf | kernel
+	Why         string `json:"why,omitempty"` // not bpf
+	ByCPU       uint64 `json:"cpu"`           // the worker of the CPU that received it
+	LeastLoaded uint64 `json:"least_loaded"`  // the worker with the fewest sessions
+	ByKernel    uint64 `json:"kernel"`        // the kernel's hash
 }
 
 // Feature is what the self-test at start found of one thing that a kernel may have.
@@ -119,6 +131,36 @@ type BackendStatus struct {
 	Ended       map[string]uint64 `json:"ended"`            // by cause, all of them
 	Failures    map[string]uint64 `json:"connect_failures"` // by reason, all of them
 	Checks      map[string]uint64 `json:"checks"`           // by result: ok fail timeout local
+	Ports       *PortStatus       `json:"ports,omitempty"`  // nil: it is a unix socket, or removed
+}
+
+// PortStatus is the local ports towards one backend: used by sessions, resting after the kernel refused them, and how many
+// there are in all. Where pools reach the same address from the same source they share its ports, and each shows them all.
+type PortStatus struct {
+	Used     int64          `json:"used"`
+	Resting  int64          `json:"resting"`
+	Limit    int64          `json:"limit"`
+	RunsOutS float64        `json:"runs_out_s,omitempty"` // at the rate of the last seconds; 0: not within a day
+	Sources  []SourceStatus `json:"sources,omitempty"`    // none: the kernel chooses address and port
+}
+
+// FullestPorts is the local ports towards the backend of which the smallest share is left.
+type FullestPorts struct {
+	Backend  string  `json:"backend,omitempty"` // POOL/NAME; "": no backend has any, as unix sockets do
+	Used     int64   `json:"used"`
+	Resting  int64   `json:"resting"`
+	Limit    int64   `json:"limit"`
+	RunsOutS float64 `json:"runs_out_s,omitempty"`
+}
+
+// SourceStatus is the part of one source address.
+type SourceStatus struct {
+	Source   string  `json:"source"` // an address; "any": the kernel chooses it
+	Ports    string  `json:"ports"`  // "10000-32000", or "chosen by the kernel"
+	Used     int64   `json:"used"`
+	Resting  int64   `json:"resting"`
+	Limit    int64   `json:"limit"`
+	RunsOutS float64 `json:"runs_out_s,omitempty"`
 }
 
 // WorkerStatus is one event loop.

@@ -14,6 +14,7 @@ func (r *reader) checkPool(p *Pool, s poolSource) {
 	}
 	r.checkTableSize(p, s)
 	r.checkAddresses(p, s)
+	r.checkSources(p, s)
 	r.checkHealth(&p.Health, s.health)
 }
 

@@ -51,6 +51,16 @@ func (p *Pool) Backend(name string) *Backend {
 	return nil
 }
 
+// Sources returns every address of SourceAddresses, in their order.
+func (p *Pool) Sources() (all []netip.Addr) {
+	for _, r := range p.SourceAddresses {
+		for a := r.From; a.IsValid() && !r.To.Less(a); a = a.Next() {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
 // What health.type can be.
 const (
 	HealthTCP        = "tcp"

@@ -6,15 +6,9 @@ package config
 func (c *Config) Unsupported() Problems {
 	var ps Problems
 	for _, u := range c.unsupportedKeys() {
-		if !u.used {
-			continue
+		if u.used {
+			ps = append(ps, c.Blame(u.section, u.key, "is not supported yet", u.remedy))
 		}
-		p := Problem{Key: u.section + "." + u.key, What: "is not supported yet", Remedy: u.remedy}
-		if t := c.sources[u.section]; t != nil {
-			at := t.place(u.key)
-			p.File, p.Line = at.file, at.line
-		}
-		ps = append(ps, p)
 	}
 	inOrder(ps, c.Files)
 	return ps
@@ -29,11 +23,7 @@ type unsupportedKey struct {
 
 func (c *Config) unsupportedKeys() []unsupportedKey {
 	const remove = "remove it"
-	tuning := defaultTuning()
-	keys := []unsupportedKey{
-		{c.Tuning.Sessions != tuning.Sessions, "tuning", "sessions", remove},
-		{c.Tuning.Interface != tuning.Interface, "tuning", "interface", remove},
-	}
+	var keys []unsupportedKey
 	for _, f := range c.Frontends {
 		section := "frontend." + f.Name
 		keys = append(keys,
@@ -42,9 +32,7 @@ func (c *Config) unsupportedKeys() []unsupportedKey {
 	for _, p := range c.Pools {
 		section := "pool." + p.Name
 		keys = append(keys,
-			unsupportedKey{p.SendProxy != SendProxyOff, section, "send_proxy", `write "off"`},
-			unsupportedKey{len(p.SourceAddresses) > 0, section, "source_addresses", "remove it: the kernel chooses"},
-			unsupportedKey{p.LocalPorts != PortRange{}, section, "local_ports", "remove it: the kernel chooses"})
+			unsupportedKey{p.SendProxy != SendProxyOff, section, "send_proxy", `write "off"`})
 	}
 	return keys
 }

@@ -27,16 +27,24 @@ var visitors atomic.Uint64
 
 // visit connects to address and says one byte, so that the session is known to be relayed.
 func visit(address string) (*visitor, error) {
-	c, err := net.DialTimeout("tcp", address, patience)
+	v, err := meet(address)
 	if err != nil {
 		return nil, err
 	}
-	v := &visitor{conn: c.(*net.TCPConn), seed: visitors.Add(1) << 20}
 	if err := v.say(1); err != nil {
 		v.leave()
 		return nil, err
 	}
 	return v, nil
+}
+
+// meet only connects: the program may not have accepted it yet.
+func meet(address string) (*visitor, error) {
+	c, err := net.DialTimeout("tcp", address, patience)
+	if err != nil {
+		return nil, err
+	}
+	return &visitor{conn: c.(*net.TCPConn), seed: visitors.Add(1) << 20}, nil
 }
 
 // errWrong is an echo that is not what was sent.

@@ -47,6 +47,13 @@ func (p *program) leftovers() (left []string) {
 	if s.Pipes.Used != 0 {
 		add("%d pipes in use", s.Pipes.Used)
 	}
+	for _, pool := range p.pools() {
+		for _, b := range pool.Backends {
+			if b.Ports != nil && b.Ports.Used != 0 {
+				add("%d local ports towards %s/%s in use", b.Ports.Used, pool.Name, b.Name)
+			}
+		}
+	}
 	if p.setup.before != nil { // the process is another program's child
 		return left
 	}

@@ -199,6 +199,9 @@ func (k *Kernel) connect(s *socket, to *sys.Sockaddr) sys.Errno {
 		k.violate("second connect on fd %d", s.fd)
 		return sys.EINVAL
 	}
+	if errno := k.claim(s, to); errno != 0 {
+		return errno
+	}
 	a := k.answerFor(*to)
 	if a.Now == sys.ECONNREFUSED || a.Later == sys.ECONNREFUSED && !a.Never {
 		k.Refused++
@@ -208,10 +211,11 @@ func (k *Kernel) connect(s *socket, to *sys.Sockaddr) sys.Errno {
 	}
 	c := s.conn
 	c.answer, c.peer.To = a, *to
-	s.local = a.Local
-	if s.local == (sys.Addr{}) && to.Family() != sys.AF_UNIX {
-		k.port++
-		s.local = sys.Addr{IP: [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: 1}, Port: k.port}
+	if a.Local != (sys.Addr{}) {
+		s.local = a.Local
+	}
+	if to.Family() != sys.AF_UNIX {
+		k.fillLocal(s)
 	}
 	k.live = append(k.live, c)
 	if a.AtOnce || to.Family() == sys.AF_UNIX {

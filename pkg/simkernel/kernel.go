@@ -19,6 +19,9 @@ type Faults struct {
 	ConnectNow    int // ECONNREFUSED from Connect itself
 	ConnectDead   int // ETIMEDOUT later
 	ConnectNever  int // no answer at all
+	ConnectNoPort int // EADDRNOTAVAIL from Connect, on a bound socket: TIME_WAIT, or no port is left
+	BindInUse     int // EADDRINUSE: another program has the port
+	BindGone      int // EADDRNOTAVAIL: the host has lost the address
 	ShortSend     int // memory pressure: a part (or nothing) is taken, and SOCK_NOSPACE set
 	FewEvents     int // EpollWait tells only some of what is ready
 	Interrupt     int // EpollWait is an empty turn (EINTR)
@@ -28,12 +31,13 @@ type Faults struct {
 
 // Options shape the simulated machine. The zero value of a field means its default.
 type Options struct {
-	FDLimit   int  // RLIMIT_NOFILE (1024); numbers start at 3
-	PipePages int  // fs.pipe-user-pages-soft (16384): pipes beyond it have two slots
-	MinBuffer int  // smallest send or receive buffer, bytes (64)
-	MaxBuffer int  // largest (16384); each buffer's size is drawn between the two, small ones more often
-	Immediate bool // the network delivers by itself after every call, as loopback does
-	Faults    Faults
+	FDLimit    int  // RLIMIT_NOFILE (1024); numbers start at 3
+	PipePages  int  // fs.pipe-user-pages-soft (16384): pipes beyond it have two slots
+	MinBuffer  int  // smallest send or receive buffer, bytes (64)
+	MaxBuffer  int  // largest (16384); each buffer's size is drawn between the two, small ones more often
+	SharePorts bool // two open sockets may connect from one port to one backend, and get EADDRNOTAVAIL: else a violation
+	Immediate  bool // the network delivers by itself after every call, as loopback does
+	Faults     Faults
 }
 
 func (o *Options) fill() {
@@ -73,7 +77,8 @@ type Kernel struct {
 	clients []*Peer
 	servers []*Peer
 	options []option
-	port    uint16 // the last local port handed out
+	port    uint16          // the last local port handed out
+	bound   map[tuple]*conn // by their addresses, the connections of bound sockets
 
 	violations []string
 	ring       [traceLen]call
@@ -85,7 +90,7 @@ var _ sys.Kernel = (*Kernel)(nil)
 
 // New makes a machine.
 func New(seed uint64, o Options) *Kernel {
-	k := &Kernel{Options: o, scratch: make([]byte, 4096)}
+	k := &Kernel{Options: o, scratch: make([]byte, 4096), bound: map[tuple]*conn{}}
 	k.rng = rand.New(&k.pcg)
 	k.Restart(seed)
 	return k
@@ -110,6 +115,7 @@ func (k *Kernel) Restart(seed uint64) {
 	k.live, k.clients, k.servers = k.live[:0], k.clients[:0], k.servers[:0]
 	k.options, k.violations = k.options[:0], k.violations[:0]
 	k.port, k.Refused = 40000, 0
+	clear(k.bound)
 	for range firstFD {
 		k.files = append(k.files, file{kind: reserved})
 	}

@@ -33,6 +33,7 @@ type socket struct {
 	probes   uint8
 	stale    int // SIOCOUTQ of a reset socket: write_seq and snd_una stay as they were
 	local    sys.Addr
+	bound    bool
 }
 
 // takeError is sock_error: the pending error is told once.

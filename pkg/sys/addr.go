@@ -64,6 +64,9 @@ func SockaddrInet(ap netip.AddrPort) Sockaddr {
 	return s
 }
 
+// setPort changes the port of an internet address: sin_port and sin6_port stand in the same place.
+func (s *Sockaddr) setPort(port uint16) { binary.BigEndian.PutUint16(s.raw[2:], port) }
+
 // SockaddrUnix encodes the path of a unix socket; a leading '@' means the abstract namespace.
 // It fails where the path is longer than struct sockaddr_un takes (107 bytes).
 func SockaddrUnix(path string) (Sockaddr, error) {
@@ -94,3 +97,6 @@ func decode(raw *[sockaddrMax]byte) (a Addr) {
 	}
 	return a
 }
+
+// Addr decodes an internet address; the zero Addr for a unix socket.
+func (s *Sockaddr) Addr() Addr { return decode(&s.raw) }

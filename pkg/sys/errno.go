@@ -64,7 +64,9 @@ const (
 	MSG_PEEK = unix.MSG_PEEK
 
 	SOL_SOCKET        = unix.SOL_SOCKET
+	SO_REUSEADDR      = unix.SO_REUSEADDR
 	SO_KEEPALIVE      = unix.SO_KEEPALIVE
+	IPPROTO_IP        = unix.IPPROTO_IP
 	IPPROTO_TCP       = unix.IPPROTO_TCP
 	TCP_NODELAY       = unix.TCP_NODELAY
 	TCP_KEEPIDLE      = unix.TCP_KEEPIDLE
@@ -72,5 +74,9 @@ const (
 	TCP_KEEPCNT       = unix.TCP_KEEPCNT
 	TCP_USER_TIMEOUT  = unix.TCP_USER_TIMEOUT
 	TCP_NOTSENT_LOWAT = unix.TCP_NOTSENT_LOWAT
-	TCP_CLOSE         = unix.BPF_TCP_CLOSE // tcp_info's state of a dead connection
+
+	IP_BIND_ADDRESS_NO_PORT = unix.IP_BIND_ADDRESS_NO_PORT // from Linux 4.2 on
+	IP_LOCAL_PORT_RANGE     = ipLocalPortRange             // from Linux 6.3 on
+
+	TCP_CLOSE = unix.BPF_TCP_CLOSE // tcp_info's state of a dead connection
 )

@@ -25,7 +25,11 @@ type Kernel interface {
 	Accept(fd int) (conn int, peer Addr, errno Errno)
 	// Socket makes a stream socket of AF_INET, AF_INET6 or AF_UNIX.
 	Socket(family int) (fd int, errno Errno)
-	// Connect starts connecting; EINPROGRESS means that EPOLLOUT will tell.
+	// Bind gives a socket its own end before Connect: the address of from, and port; 0 = the kernel chooses one. EADDRNOTAVAIL
+	// means that this host has no such address, EADDRINUSE that somebody has the port for himself.
+	Bind(fd int, from *Sockaddr, port uint16) Errno
+	// Connect starts connecting; EINPROGRESS means that EPOLLOUT will tell. EADDRNOTAVAIL means that no port
+	// is left for this pair of addresses or, after a Bind with a port, that the connection exists already, be it in TIME_WAIT.
 	Connect(fd int, to *Sockaddr) Errno
 	// Recv reads at most len(p) bytes: 0 with no errno is the end of the stream.
 	Recv(fd int, p []byte, flags int) (n int, errno Errno)

@@ -185,6 +185,33 @@ func EphemeralPorts() (from, to uint16) {
 	return portRange(string(data))
 }
 
+// KernelPorts is how many local ports the kernel gives out by itself between two addresses: net.ipv4.ip_local_port_range
+// without net.ipv4.ip_local_reserved_ports.
+func KernelPorts() int64 {
+	from, to := EphemeralPorts()
+	reserved, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_reserved_ports")
+	if err != nil {
+		reserved = nil
+	}
+	return int64(to-from) + 1 - reservedWithin(string(reserved), from, to)
+}
+
+// reservedWithin counts the ports of a list such as "8080,9000-9010" that lie in a range.
+func reservedWithin(list string, from, to uint16) (n int64) {
+	for _, part := range strings.Split(strings.TrimSpace(list), ",") {
+		first, last, found := strings.Cut(part, "-")
+		if !found {
+			last = first
+		}
+		a, errA := strconv.ParseUint(first, 10, 16)
+		b, errB := strconv.ParseUint(last, 10, 16)
+		if low, high := max(a, uint64(from)), min(b, uint64(to)); errA == nil && errB == nil && low <= high {
+			n += int64(high-low) + 1
+		}
+	}
+	return n
+}
+
 // portRange reads ip_local_port_range; the kernel's default if it cannot be made sense of.
 func portRange(text string) (from, to uint16) {
 	if n, _ := fmt.Sscanf(text, "%d %d", &from, &to); n != 2 || from == 0 || to < from {

@@ -209,6 +209,17 @@ func ProbeBind(addr netip.AddrPort, o ListenOptions) error {
 	return bindAs(fd, &sa, ListenOptions{FreeBind: o.FreeBind, Interface: o.Interface})
 }
 
+// ProbeSource tells whether connections may come from addr: whether this host has it.
+func ProbeSource(addr netip.Addr) error {
+	from := SockaddrInet(netip.AddrPortFrom(addr, 0))
+	fd, errno := Real{}.Socket(from.Family())
+	if errno != 0 {
+		return fmt.Errorf("socket: %w", errno)
+	}
+	defer Real{}.Close(fd)
+	return bind(fd, &from)
+}
+
 // ListenerDrops is how many connections the kernel dropped at a listener (the last word of SO_MEMINFO).
 func ListenerDrops(fd int) (uint32, error) {
 	var info [9]uint32 // SK_MEMINFO_VARS; SK_MEMINFO_DROPS is the ninth

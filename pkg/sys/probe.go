@@ -16,6 +16,7 @@ type Feature struct {
 	Since    string // the first Linux that has it
 	Fallback string // what is done without it
 	Used     bool   // something is slower, less exact or not told today if it is missing
+	Denied   bool   // it may be there, but not for this process
 }
 
 // Names of the features that decide something; the others are for people.

@@ -105,6 +105,13 @@ func (Real) Socket(family int) (int, Errno) {
 	return int(fd), 0
 }
 
+// Bind implements Kernel.
+func (Real) Bind(fd int, from *Sockaddr, port uint16) Errno {
+	sa := *from
+	sa.setPort(port)
+	return rawBind(fd, &sa)
+}
+
 // Connect implements Kernel. EINTR is not retried: the connect goes on by itself, as after EINPROGRESS.
 func (Real) Connect(fd int, to *Sockaddr) Errno {
 	_, _, e := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&to.raw)), uintptr(to.len))

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/longsplice/longsplice/pkg/backend"
+	"github.com/longsplice/longsplice/pkg/ports"
 	"github.com/longsplice/longsplice/pkg/stats"
 	"github.com/longsplice/longsplice/pkg/sys"
 	"github.com/longsplice/longsplice/pkg/testkit"
@@ -49,6 +50,11 @@ func (c *counting) Accept(fd int) (int, sys.Addr, sys.Errno) {
 	return c.Real.Accept(fd)
 }
 func (c *counting) Socket(f int) (int, sys.Errno) { c.count("socket"); return c.Real.Socket(f) }
+func (c *counting) Bind(fd int, from *sys.Sockaddr, port uint16) sys.Errno {
+	c.count("bind")
+	return c.Real.Bind(fd, from, port)
+}
+
 func (c *counting) Connect(fd int, to *sys.Sockaddr) sys.Errno {
 	c.count("connect")
 	return c.Real.Connect(fd, to)
@@ -111,6 +117,11 @@ type bench struct {
 
 func newBench(t testing.TB, k sys.Kernel) *bench {
 	t.Helper()
+	return newBenchFrom(t, k, sources{})
+}
+
+func newBenchFrom(t testing.TB, k sys.Kernel, from sources) *bench {
+	t.Helper()
 	listen := func() (int, netip.AddrPort) {
 		fd, err := sys.ListenTCP(netip.MustParseAddrPort("127.0.0.1:0"), sys.ListenOptions{})
 		if err != nil {
@@ -129,7 +140,7 @@ func newBench(t testing.TB, k sys.Kernel) *bench {
 		t.Fatal(err)
 	}
 	b.Worker = w
-	w.Adopt(newSnapshot(t, backend.PoolOptions{}, testTimeouts, identity("b1", at)))
+	w.Adopt(from.snapshot(t, backend.PoolOptions{}, testTimeouts, identity("b1", at)))
 	var front netip.AddrPort
 	b.listener, front = listen()
 	b.to = sys.SockaddrInet(front)
@@ -192,10 +203,28 @@ func (b *bench) hangUp(clientFD, backendFD int) {
 }
 
 // The budget of BASELINES: 14 calls for connect, 64 bytes there and back, close.
-func TestShortSessionTakesFourteenCalls(t *testing.T) {
+func TestShortSessionTakesFourteenCalls(t *testing.T) { checkCalls(t, sources{}, 14) }
+
+// A source costs an option and a bind.
+func TestShortSessionFromASourceTakesSixteenCalls(t *testing.T) {
+	t.Run("port of the kernel", func(t *testing.T) { checkCalls(t, kernelSources, 16) })
+	t.Run("port of ours", func(t *testing.T) { checkCalls(t, ownSources, 16) })
+	few := kernelSources
+	few.kernel = ports.Range{First: 40000, Last: 40001}
+	few.held = 2 // of each source
+	t.Run("port of the kernel, most of them in use", func(t *testing.T) { checkCalls(t, few, 17) })
+}
+
+// Sources for the real kernel, which has all of 127.0.0.0/8.
+var (
+	kernelSources = sources{addrs: []netip.Addr{netip.MustParseAddr("127.66.0.1"), netip.MustParseAddr("127.66.0.2")}}
+	ownSources    = sources{addrs: kernelSources.addrs, own: ports.Range{First: 21000, Last: 21999}}
+)
+
+func checkCalls(t *testing.T, from sources, most int) {
 	testkit.LeakCheck(t)
 	k := &counting{calls: map[string]int{}}
-	b := newBench(t, k)
+	b := newBenchFrom(t, k, from)
 	k.on.Store(true)
 	c, s := b.connect()
 	b.pass(c, s)
@@ -210,15 +239,24 @@ func TestShortSessionTakesFourteenCalls(t *testing.T) {
 	}
 	sort.Strings(lines)
 	t.Logf("%d calls: %s", total, strings.Join(lines, ", "))
-	if total > 14 {
-		t.Errorf("%d calls, want at most 14", total)
+	if total > most {
+		t.Errorf("%d calls, want at most %d", total, most)
+	}
+	if n := k.calls["setsockopt"] + k.calls["bind"]; n != most-14 {
+		t.Errorf("%d calls for the source, want %d", n, most-14)
 	}
 }
 
 // Nothing is allocated on the way of a session, nor for its bytes.
 func TestSessionAllocatesNothing(t *testing.T) {
+	for name, from := range map[string]sources{"no source": {}, "port of the kernel": kernelSources, "port of ours": ownSources} {
+		t.Run(name, func(t *testing.T) { checkAllocations(t, from) })
+	}
+}
+
+func checkAllocations(t *testing.T, from sources) {
 	testkit.LeakCheck(t)
-	b := newBench(t, sys.Real{})
+	b := newBenchFrom(t, sys.Real{}, from)
 	session := func() {
 		c, s := b.connect()
 		b.pass(c, s)

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"github.com/longsplice/longsplice/pkg/backend"
+	"github.com/longsplice/longsplice/pkg/ports"
 	"github.com/longsplice/longsplice/pkg/relay"
 	"github.com/longsplice/longsplice/pkg/stats"
 	"github.com/longsplice/longsplice/pkg/sys"
@@ -12,15 +13,9 @@ const sessionEvents = sys.EPOLLIN | sys.EPOLLOUT | sys.EPOLLPRI | sys.EPOLLRDHUP
 
 // dial starts connecting to the picked backend. Registering comes after connect: a socket that does not connect yet
 // would report a hang-up, and whatever happened in between is reported as an edge anyway.
-func (w *Worker) dial(slot uint32, s *session, b *backend.Backend) {
-	w.beginDial(s, b)
-	fd, errno := w.socket(b.To.Family())
-	if errno != 0 {
-		w.dialFailed(slot, s, errno)
-		return
-	}
-	s.fd[server] = int32(fd)
-	began := w.k.Connect(fd, &b.To)
+func (w *Worker) dial(slot uint32, s *session, m *backend.Member) {
+	w.beginDial(s, m.Backend)
+	began := w.connectFrom(s, m)
 	if began != 0 && began != sys.EINPROGRESS {
 		w.dialFailed(slot, s, began)
 		return
@@ -41,7 +36,7 @@ func (w *Worker) dial(slot uint32, s *session, b *backend.Backend) {
 // beginDial prepares a session for an attempt, the first or another one.
 func (w *Worker) beginDial(s *session, b *backend.Backend) {
 	s.state = dialling
-	s.marks = s.marks&^unixServer | connecting
+	s.marks = s.marks&^(unixServer|portless) | connecting
 	s.connectUs = uint32(w.nowNs / 1000) // the low bits of when it began, until connected
 	s.half[toBackend].Set(relay.Nagle)
 	if b.To.Family() == sys.AF_UNIX {
@@ -155,14 +150,14 @@ func (w *Worker) dialFailed(slot uint32, s *session, errno sys.Errno) {
 		failure = stats.FailTimeout
 	case sys.EHOSTUNREACH, sys.ENETUNREACH:
 		failure = stats.FailUnreachable
-	case sys.EMFILE, sys.ENFILE, sys.ENOBUFS, sys.ENOMEM, sys.ENOSPC, sys.EADDRNOTAVAIL, sys.EPERM, sys.EACCES:
+	case sys.EMFILE, sys.ENFILE, sys.ENOBUFS, sys.ENOMEM, sys.ENOSPC, sys.EADDRNOTAVAIL, sys.EADDRINUSE, sys.EPERM, sys.EACCES:
 		failure = stats.FailLocal // ours, not the backend's fault (EPERM: a firewall rule of this host)
 	}
 	w.connectFailed(slot, s, failure, errno)
 }
 
 // connectFailed counts a failed attempt, perhaps ejects the backend, and tries another one or gives up. Nothing has
-// been sent yet, so trying again is safe.
+// been sent yet, so trying again is safe. A backend without a port left costs no retry: pick knows of it from now on.
 func (w *Worker) connectFailed(slot uint32, s *session, failure stats.ConnectFailure, errno sys.Errno) {
 	pool := w.frontend(s).Pool
 	failed := s.backend
@@ -173,12 +168,16 @@ func (w *Worker) connectFailed(slot uint32, s *session, failure stats.ConnectFai
 		pool.Eject(b, b.Failed(), w.monotonicMs())
 	}
 	s.errno, s.reason = uint16(errno), connectReason(failure, errno)
-	if int(s.retries) >= pool.ConnectRetries {
+	switch {
+	case s.has(portless) && s.passed < ports.MaxTries:
+		s.passed++
+	case int(s.retries) >= pool.ConnectRetries:
 		w.cut(slot, s, s.reason)
 		return
+	default:
+		s.retries++
+		w.poolRow(s).Add(stats.Retries, 1)
 	}
-	s.retries++
-	w.poolRow(s).Add(stats.Retries, 1)
 	w.hangUp(s, server)
 	w.beginToClient(s)
 	w.unpick(s)
@@ -192,7 +191,7 @@ func connectReason(failure stats.ConnectFailure, errno sys.Errno) stats.Reason {
 		return stats.ConnectTimeout
 	case failure != stats.FailLocal:
 		return stats.ConnectRefused
-	case errno == sys.EADDRNOTAVAIL:
+	case errno == sys.EADDRNOTAVAIL || errno == sys.EADDRINUSE:
 		return stats.NoPorts
 	case errno == sys.EMFILE || errno == sys.ENFILE:
 		return stats.NoFDs

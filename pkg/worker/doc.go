@@ -9,11 +9,12 @@
 //  5. close.go    pass the end on as what it was, count the reason, close, free the slot
 //
 // Beside the stages: worker.go (the struct, Run), loop.go (one turn: wait, dispatch, ready list, timers, orders),
-// session.go (slots), spare.go (the socket in hand), timers.go (what a session's one lazy timer does), silence.go (peers
-// that answer no probe), order.go (what the control side may ask), listing.go, shed.go.
+// session.go (slots), source.go (where connections to backends come from), spare.go (the socket in hand), timers.go (what
+// a session's one lazy timer does), silence.go (peers that answer no probe), order.go (what the control side may ask),
+// listing.go, shed.go.
 //
 // A stage ends by calling the next one or by waiting for an event; nothing is handed to a goroutine. A worker's slots,
 // descriptors and counters belong to its own thread alone. It shares with other workers only the atomics of
-// pkg/backend, Limits and the pipe budget, touched when a session opens or closes. The control side talks to it by
+// pkg/backend and pkg/ports, Limits and the pipe budget, touched when a session opens or closes. The control side talks to it by
 // orders. Slots hold no pointers: a million of them cost the garbage collector nothing.
 package worker

@@ -31,6 +31,9 @@ func (w *Worker) turn() {
 	w.resumeAccepting()
 	w.feedStarved()
 	w.turns++
+	if w.Steering != nil {
+		w.Steering.Tell(w.held())
+	}
 	if n > 0 {
 		w.account()
 	}
@@ -156,13 +159,16 @@ func (w *Worker) account() {
 	}
 }
 
+// held is the live sessions, without those that ended in this batch: they are counted already.
+func (w *Worker) held() int { return w.slots.live - len(w.dead) }
+
 func (w *Worker) publish() {
 	w.publishedMs = w.nowMs
 	w.own.Put(stats.CopiedBytes, w.mover.Copied)
 	w.own.Put(stats.SplicedBytes, w.mover.Spliced)
 	w.own.Put(stats.PipesIdle, uint64(w.mover.Pipes.Idle()))
 	w.own.Put(stats.BlocksOut, uint64(w.mover.Blocks.Out()))
-	w.own.Put(stats.LiveSessions, uint64(w.slots.live-len(w.dead))) // what ended is counted already
+	w.own.Put(stats.LiveSessions, uint64(w.held()))
 	w.own.Put(stats.ListenersPaused, uint64(w.paused))
 	w.sheet.Publish()
 }

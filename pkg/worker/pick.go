@@ -12,7 +12,7 @@ func (w *Worker) pick(slot uint32, s *session, failed backend.Number) {
 	switch {
 	case m != nil:
 		s.backend = m.Number
-		w.dial(slot, s, m.Backend)
+		w.dial(slot, s, m)
 	case s.reason != stats.None: // the attempt before failed, and there is no other
 		w.cut(slot, s, s.reason)
 	default:
@@ -20,23 +20,39 @@ func (w *Worker) pick(slot uint32, s *session, failed backend.Number) {
 	}
 }
 
-// choose picks a member and takes a place there. Another worker may take the last place first: then again.
+// choose picks a member and takes a place there, and a port if the pool has sources. Another worker may take the last
+// place first: then again. Where no port is left the next pick passes over all that are known to have none.
 func (w *Worker) choose(s *session, f *backend.Frontend, avoid backend.Number) *backend.Member {
 	p := f.Pool
 	hash := f.Hash(&w.snap.Hasher, s.peer, w.listeners[s.listener].Addr, s.id)
+	cursor, short := &w.cursors[p.Number], false
 	for range len(p.Members) + 1 {
-		m := p.Pick(&w.cursors[p.Number], hash, w.monotonicMs(), avoid)
-		if m == nil || m.Acquire(m.MaxSessions) {
+		var m *backend.Member
+		if short {
+			m = p.PickWithPorts(cursor, hash, w.monotonicMs(), avoid)
+		} else {
+			m = p.Pick(cursor, hash, w.monotonicMs(), avoid)
+		}
+		switch {
+		case m == nil:
+			return nil
+		case !m.Acquire(m.MaxSessions):
+		case w.takePort(s, m):
 			return m
+		default:
+			m.Release()
+			w.noPort(s, m)
+			short = true
 		}
 	}
 	return nil
 }
 
-// unpick gives the place at the backend back.
+// unpick gives the place at the backend and the port back; the socket is closed by then.
 func (w *Worker) unpick(s *session) {
 	if s.backend != backend.NoBackend {
 		w.snap.Backends[s.backend].Release()
 		s.backend = backend.NoBackend
 	}
+	w.givePort(s)
 }

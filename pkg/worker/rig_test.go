@@ -8,6 +8,7 @@ import (
 
 	"github.com/longsplice/longsplice/pkg/backend"
 	"github.com/longsplice/longsplice/pkg/flow"
+	"github.com/longsplice/longsplice/pkg/ports"
 	"github.com/longsplice/longsplice/pkg/relay"
 	"github.com/longsplice/longsplice/pkg/stats"
 	"github.com/longsplice/longsplice/pkg/sys"
@@ -21,7 +22,33 @@ var testTimeouts = backend.Timeouts{Connect: 3000, Idle: 3600_000, HalfClose: 30
 // newSnapshot is one frontend over one pool of the given backend addresses.
 func newSnapshot(t testing.TB, o backend.PoolOptions, t0 backend.Timeouts, to ...backend.Identity) *backend.Snapshot {
 	t.Helper()
-	registry, live := backend.NewRegistry(), &backend.PoolLive{}
+	return sources{}.snapshot(t, o, t0, to...)
+}
+
+// sources are where sessions of a test's pool come from; none: the kernel chooses.
+type sources struct {
+	addrs  []netip.Addr
+	own    ports.Range
+	kernel ports.Range // what the kernel is thought to choose from
+	held   int         // ports of each pair that others hold
+}
+
+// towards is the pairs of one backend.
+func (c sources) towards(book *ports.Book, to sys.Addr) (s ports.Set) {
+	book.SetKernel(c.kernel)
+	for _, a := range c.addrs {
+		p := book.Pair(a, to, c.own)
+		for range c.held {
+			p.Take(0)
+		}
+		s = append(s, p)
+	}
+	return s
+}
+
+func (c sources) snapshot(t testing.TB, o backend.PoolOptions, t0 backend.Timeouts, to ...backend.Identity) *backend.Snapshot {
+	t.Helper()
+	registry, book, live := backend.NewRegistry(), ports.NewBook(), &backend.PoolLive{}
 	if o.TableSize == 0 {
 		o.TableSize = 1009
 	}
@@ -29,7 +56,7 @@ func newSnapshot(t testing.TB, o backend.PoolOptions, t0 backend.Timeouts, to ..
 	var members []backend.Member
 	for _, i := range to {
 		i.Pool, i.Live = o.Name, live
-		members = append(members, backend.Member{Backend: registry.Get(i), Weight: 1})
+		members = append(members, backend.Member{Backend: registry.Get(i), Weight: 1, Ports: c.towards(book, i.Addr)})
 	}
 	pool, err := backend.NewPool(o, members, live)
 	if err != nil {
@@ -41,7 +68,7 @@ func newSnapshot(t testing.TB, o backend.PoolOptions, t0 backend.Timeouts, to ..
 	}
 	return &backend.Snapshot{
 		Generation: 1, Frontends: []*backend.Frontend{f}, Backends: registry.All(), Pools: []*backend.Pool{pool},
-		Hasher: flow.NewHasher([16]byte{1, 2, 3}),
+		Pairs: book.All(), Hasher: flow.NewHasher([16]byte{1, 2, 3}),
 	}
 }
 

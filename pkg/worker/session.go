@@ -2,6 +2,7 @@ package worker
 
 import (
 	"github.com/longsplice/longsplice/pkg/backend"
+	"github.com/longsplice/longsplice/pkg/ports"
 	"github.com/longsplice/longsplice/pkg/relay"
 	"github.com/longsplice/longsplice/pkg/stats"
 	"github.com/longsplice/longsplice/pkg/sys"
@@ -42,6 +43,7 @@ const (
 	connecting                    // counted as dialling
 	established                   // the backend was reached
 	spliced                       // bytes went by splice at some time
+	portless                      // this attempt has found no port left towards its backend
 )
 
 // session is one slot: 192 bytes at most, no pointers.
@@ -63,6 +65,9 @@ type session struct {
 	generation uint32
 	connectUs  uint32
 
+	pair ports.Number // that port is taken from; 0: none, the kernel chose source and port
+	port uint16       // 0: the kernel chose the port
+
 	peer     sys.Addr // the client's
 	listener uint16   // index in the worker's listeners
 
@@ -73,6 +78,7 @@ type session struct {
 	reason  stats.Reason
 	marks   marks
 	retries uint8
+	passed  uint8 // backends passed over for want of a port
 	pollLog uint8 // closing: the poll interval is 10 ms << pollLog, and 500 ms at most
 
 	nextReady, nextStarved uint32

@@ -265,6 +265,12 @@ func (k *tallied) Connect(fd int, to *sys.Sockaddr) sys.Errno {
 	return errno
 }
 
+func (k *tallied) Bind(fd int, from *sys.Sockaddr, port uint16) sys.Errno {
+	errno := k.Kernel.Bind(fd, from, port)
+	k.count("bind", errno)
+	return errno
+}
+
 func (k *tallied) SockError(fd int) sys.Errno {
 	errno := k.Kernel.SockError(fd)
 	k.count("SO_ERROR", errno)

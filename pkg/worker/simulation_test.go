@@ -4,11 +4,13 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
 
 	"github.com/longsplice/longsplice/pkg/backend"
+	"github.com/longsplice/longsplice/pkg/ports"
 	"github.com/longsplice/longsplice/pkg/relay"
 	"github.com/longsplice/longsplice/pkg/simkernel"
 	"github.com/longsplice/longsplice/pkg/stats"
@@ -20,6 +22,7 @@ var oneSeed = flag.Uint64("seed", 0, "run the simulation with this seed alone")
 var simOptions = simkernel.Options{MinBuffer: 16, MaxBuffer: 2048, Faults: simkernel.Faults{
 	AcceptEMFILE: 20, AcceptENFILE: 10, AcceptENOMEM: 10, AcceptAborted: 20, SocketEMFILE: 10,
 	ConnectRefuse: 20, ConnectNow: 10, ConnectDead: 10, ConnectNever: 5,
+	ConnectNoPort: 30, BindInUse: 10, BindGone: 10,
 	PipeEMFILE: 50, ShortSend: 50, FewEvents: 200, Interrupt: 100, Shuffle: 200, Meanwhile: 200,
 }}
 
@@ -60,7 +63,7 @@ func (m *sim) begin(seed uint64) {
 		TableSize: 13, ConnectRetries: r.IntN(3), EjectAfter: int64(r.IntN(4)), EjectForMs: 500, MaxEjected: 0.5,
 		Algorithm: backend.Algorithm(r.IntN(3)), BalanceFactor: 1.25,
 	}
-	m.snap = simSnapshot(o, times, to)
+	m.snap = simSnapshot(simSources(r), o, times, to)
 	m.cfg = Config{
 		Kernel: m.calls, Limits: &Limits{Max: int64(1 + r.IntN(6))}, Pipes: &relay.PipeBudget{Limit: int64(r.IntN(4))}, PipeBytes: 4096,
 		BufferBytes: 1 << (4 + r.IntN(6)), MaxBlocks: 1 + r.IntN(4), CheckPipes: true, Mode: relay.Mode(r.IntN(3)),
@@ -75,8 +78,23 @@ func (m *sim) begin(seed uint64) {
 	w.Listen(Listener{FD: m.lfd, Addr: sys.Addr{Port: 80}, Name: "sim"})
 }
 
-func simSnapshot(o backend.PoolOptions, times backend.Timeouts, to []backend.Identity) *backend.Snapshot {
-	s := newSnapshot(panicking{}, o, times, to...)
+// simSources are none, some whose ports the kernel chooses, or some with so few ports of ours that they run out.
+func simSources(r *rand.Rand) (c sources) {
+	mode := r.IntN(3)
+	if mode == 0 {
+		return c
+	}
+	for i := range 1 + r.IntN(2) {
+		c.addrs = append(c.addrs, netip.AddrFrom4([4]byte{10, 9, 0, byte(i + 1)}))
+	}
+	if mode == 2 {
+		c.own = ports.Range{First: 2000, Last: uint16(2000 + r.IntN(4))}
+	}
+	return c
+}
+
+func simSnapshot(c sources, o backend.PoolOptions, times backend.Timeouts, to []backend.Identity) *backend.Snapshot {
+	s := c.snapshot(panicking{}, o, times, to...)
 	s.Frontends[0].RefuseWhenFull = false
 	return s
 }
@@ -249,6 +267,9 @@ func (m *sim) check() string {
 			}
 		}
 	}
+	if why := m.checkPorts(); why != "" {
+		return why
+	}
 	waiting := k.PendingEvents() > 0 || w.ready.any() || w.starved.any()
 	for slot := range w.slots.used {
 		s := w.slots.at(slot)
@@ -278,6 +299,35 @@ func (m *sim) check() string {
 			if h.Held() == 0 && (k.HasInput(src) || k.HasUrgent(src) || k.HasEnd(src)) {
 				return fmt.Sprintf("slot %d half %d has input, and no event is due", slot, dir)
 			}
+		}
+	}
+	return ""
+}
+
+// checkPorts: a port is counted for every session that has one, and never for two. (The fake kernel itself objects to two
+// open sockets that connect from one port to one backend.)
+func (m *sim) checkPorts() string {
+	type port struct {
+		pair ports.Number
+		port uint16
+	}
+	held := map[ports.Number]int64{}
+	holder := map[port]uint32{}
+	for slot := range m.w.slots.used {
+		s := m.w.slots.at(slot)
+		if s.state == free || s.pair == 0 {
+			continue
+		}
+		held[s.pair]++
+		p := port{s.pair, s.port}
+		if first, twice := holder[p]; twice && s.port != 0 {
+			return fmt.Sprintf("slots %d and %d both hold port %d of pair %d", first, slot, p.port, p.pair)
+		}
+		holder[p] = slot
+	}
+	for _, p := range m.snap.Pairs {
+		if p != nil && p.Used() != held[p.Number] {
+			return fmt.Sprintf("%d ports of pair %d are counted as used, sessions hold %d", p.Used(), p.Number, held[p.Number])
 		}
 	}
 	return ""
@@ -419,7 +469,9 @@ func (m *sim) judgeBlame(c *stats.Copy) string {
 		return fmt.Sprintf("%d connects failed in a way that there is not", failed[stats.FailOther])
 	case ended(stats.ClientLeft) > m.gone:
 		return fmt.Sprintf("%d clients counted as gone while dialling, %d have reset", ended(stats.ClientLeft), m.gone)
-	case m.snap.Pools[0].ConnectRetries == 0 && ended(stats.NoFDs) > 0:
+	case len(m.snap.Pairs) == 1 && ended(stats.NoPorts) > 0:
+		return "a session ended for want of a port, and the kernel chose them all"
+	case len(m.snap.Pairs) == 1 && m.snap.Pools[0].ConnectRetries == 0 && ended(stats.NoFDs) > 0:
 		return "a client was let in and then sent away for want of a descriptor"
 	}
 	return ""

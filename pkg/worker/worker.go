@@ -49,7 +49,12 @@ type Config struct {
 	FirstID     uint64       // session ids count up from here
 	// ClientOptions: accepted sockets do not inherit their listener's options here, so they are set as backends' are.
 	ClientOptions bool
+	Steering      Steering // nil: the kernel spreads connections
 }
+
+// Steering chooses the workers of new connections. It is told after every turn how many sessions the worker holds: one that
+// has a connection and says nothing does not run. Tell must cost next to nothing.
+type Steering interface{ Tell(sessions int) }
 
 // Worker is one event loop. All fields but orders and wakefd belong to its thread.
 type Worker struct {
@@ -80,6 +85,8 @@ type Worker struct {
 	dead    []uint32 // sessions that ended in this batch
 	freed   bool     // descriptors were closed since accepting was last looked at
 	spare   spare
+
+	sourceTurn uint32 // which source comes next
 
 	nextID  uint64
 	sources map[uint32]sys.Addr // by slot: what the log will want of backends' connections that are closed already
@@ -121,6 +128,7 @@ func New(c Config) (*Worker, error) {
 		Blocks: relay.NewBlocks(c.BufferBytes, c.MaxBlocks),
 	}
 	w.mover.Pipes.Check = c.CheckPipes
+	w.sourceTurn = uint32(c.ID)
 	w.spare = spare{fd: -1, family: sys.AF_INET}
 	w.refill() // else before the first accept
 	return w, nil
