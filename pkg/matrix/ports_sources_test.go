@@ -257,13 +257,14 @@ func TestWhatTheHostCannotGiveIsRefused(t *testing.T) {
 			text := fmt.Sprintf("[process]\nadmin = \"%s/admin.sock\"\n", dir) + frontend("one", freeAddressOn(host, 0), "one") + pool("one", []string{"10.0.0.1:80"}, c.line)
 			path := write(t, dir, text)
 			for _, words := range [][]string{{"run", "-c", path}, {"check", "--live", "-c", path}} {
-				out, err := host.Command(programPath, words...).CombinedOutput()
+				words = append([]string{"20", programPath}, words...) // or it would serve for ever
+				out, err := host.Command(testkit.NeedProgram(t, "timeout"), words...).CombinedOutput()
 				if !errors.As(err, new(*exec.ExitError)) {
-					t.Fatalf("%s: %v: %s", words[0], err, out)
+					t.Fatalf("%s: %v: %s", words[2], err, out)
 				}
 				for _, want := range append(c.wants, path+":10: ") {
 					if !strings.Contains(string(out), want) {
-						t.Errorf("%s says:\n%s\nwithout %q", words[0], out, want)
+						t.Errorf("%s says:\n%s\nwithout %q", words[2], out, want)
 					}
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -168,6 +169,31 @@ func TestWorkersNeverShareAPort(t *testing.T) {
 	if u := p.Usage(0); u.Used != 0 {
 		t.Errorf("usage %+v at the end", u)
 	}
+}
+
+// TestWorkersThatMeetNeverShareAPort lets them fight for two ports, as often as can be in the same instant.
+func TestWorkersThatMeetNeverShareAPort(t *testing.T) {
+	p := NewPair(Range{20000, 20001})
+	var held [2]atomic.Bool
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 300_000 {
+				port, ok := p.Take(0)
+				if !ok {
+					p.latched.Store(0)
+					continue
+				}
+				if held[port-20000].Swap(true) {
+					t.Errorf("port %d has two holders", port)
+					return
+				}
+				held[port-20000].Store(false)
+				p.Give(port)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestSetTakesFromTheNextSource(t *testing.T) {
