@@ -79,7 +79,7 @@ func TestDoctorOfThisMachine(t *testing.T) {
 func TestDoctorAgreesWithTheProcess(t *testing.T) {
 	s := newSetup(t, "workers = 2")
 	p := start(t, s.text)
-	p.await(`"event":"started"`)
+	p.await(`"event":"ready"`)
 	var status statusReport
 	if err := json.Unmarshal([]byte(call("status", "--json", "--admin", s.admin).stdout), &status); err != nil {
 		t.Fatal(err)
