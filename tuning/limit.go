@@ -45,7 +45,7 @@ type look func(h *host, g *Goal) (l Limit, ok bool)
 // TestEachLimitIsNamedFirst.
 var limits = []look{
 	openFiles, processFiles, serviceFiles, allFiles, watches, // of equal ones the first is named: nr_open is above the others
-	configured, localPorts, portOverlap, portListeners, sourceAddresses, reuse, timestamps, timeWaits,
+	configured, sourceAddresses, localPorts, portOverlap, portListeners, reuse, timestamps, timeWaits,
 	acceptQueue, synQueue, synCookies, cpuBacklog, migrate,
 	memory, cgroupMemory, tcpMemory, receiveBuffers, sendBuffers, orphans, finTimeout, notSent,
 	conntrack, conntrackBuckets, conntrackTimeouts,
