@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,7 +25,7 @@ const (
 
 // server is a program that runs until the end of its test.
 type server struct {
-	output syncBuffer
+	output testkit.Buffer
 	ended  chan struct{}
 }
 
@@ -161,22 +160,4 @@ func split(address string) (network, where string) {
 		return "unix", path
 	}
 	return "tcp", address
-}
-
-// syncBuffer collects the output of a running program.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
