@@ -164,7 +164,7 @@ func (h *harbour) churn(n int, byRST bool) (refused int) {
 func TestConnectCostsTheSameWhilePortsGo(t *testing.T) {
 	for _, m := range portModes {
 		t.Run(m.name, func(t *testing.T) {
-			h := newHarbour(t, m, 1, 1, 2*scaled(2000))
+			h := newHarbour(t, m, 1, 1, 4000) // a twentieth of them has to be enough for those who come at a time
 			var all crowd
 			cost := func(percent int) time.Duration {
 				more, refused := h.come(h.fronts[0], h.ports*percent/100-len(all))

@@ -69,12 +69,12 @@ func TestBackendThatEndsBeforeItIsSeen(t *testing.T) {
 // of the connection tells of its end too.
 type answeringKernel struct {
 	sys.Real
-	answer func()
+	answers chan func() // connect waits for one
 }
 
 func (k *answeringKernel) Connect(fd int, to *sys.Sockaddr) sys.Errno {
 	errno := k.Real.Connect(fd, to)
-	k.answer()
+	(<-k.answers)()
 	return errno
 }
 
@@ -88,7 +88,7 @@ func TestBackendThatEndsBeforeItIsSeenEqualsDirect(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			testkit.LeakCheck(t)
-			k, dialled := &answeringKernel{}, make(chan struct{})
+			k := &answeringKernel{answers: make(chan func(), 1)}
 			s := newStage(t, func(c *Config, _ *backend.Frontend) { c.Kernel = k })
 			answer := func() {
 				b, err := s.l.Accept()
@@ -101,15 +101,11 @@ func TestBackendThatEndsBeforeItIsSeenEqualsDirect(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			k.answer = func() {
-				<-dialled
-				answer()
-			}
 			direct := mustDial(t, s.l.Addr())
 			answer()
 			want := play(t, direct, testkit.ReadToEnd())
 			through := s.dial()
-			close(dialled)
+			k.answers <- answer
 			wantStream(t, "client", play(t, through, testkit.ReadToEnd()), want.Received, want.End)
 			if n := s.failures(0, stats.FailRefused) + s.failures(0, stats.FailOther); n != 0 {
 				t.Errorf("%d failed connects counted, want none", n)
