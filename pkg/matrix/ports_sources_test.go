@@ -55,9 +55,20 @@ func newHarbour(t *testing.T, m portMode, sources, backends, ports int, sysctls 
 		h.backends = append(h.backends, address)
 	}
 	h.fronts[0] = freeAddressOn(h.host, 0)
-	h.p = run(t, setup{host: h.host, process: "workers = 2", config: frontend("one", h.fronts[0], "one") +
+	h.p = run(t, setup{host: h.host, process: "workers = 2", config: h.frontend() +
 		pool("one", h.backends, append(lines, "[pool.health]", `interval = "1s"`)...)})
 	return h
+}
+
+// doors is how many addresses the program listens at: with one the clients of a soak would run out of ports of their own.
+const doors = 8
+
+func (h *harbour) frontend() string {
+	var listen []string
+	for i := range doors {
+		listen = append(listen, fmt.Sprintf("%q", freeAddressOn(h.host, i)))
+	}
+	return fmt.Sprintf("[[frontend]]\nname = \"one\"\nlisten = [%s]\npool = \"one\"\n", strings.Join(listen, ", "))
 }
 
 // addSources gives the host its sources, four at most, out of 10.0.0.0/8: the same block that its own address has in
@@ -139,8 +150,8 @@ func (h *harbour) othersConnect() {
 // churn lets n clients come, say a byte and go, a few at a time, and returns how many were refused. By RST nothing of them
 // remains; by FIN our end is the one that goes into TIME_WAIT.
 func (h *harbour) churn(n int, byRST bool) (refused int) {
-	errs := inParallel(n, func(int) error {
-		v, err := visit(h.fronts[0])
+	errs := inParallel(n, func(i int) error {
+		v, err := visit(freeAddressOn(h.host, i%doors))
 		if err != nil {
 			return err
 		}
