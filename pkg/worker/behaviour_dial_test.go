@@ -97,9 +97,9 @@ func TestClientThatLeavesWhileDiallingCancelsTheConnect(t *testing.T) {
 	})
 }
 
-// A client that only ended its stream still waits for its answer.
-func TestHalfCloseWhileDiallingIsKept(t *testing.T) {
-	testkit.LeakCheck(t)
+// behindAHole is a worker whose first backend never answers, so that sessions dial for a while, and whose second is l.
+func behindAHole(t *testing.T) (*rig, *testkit.Listener) {
+	t.Helper()
 	l, err := testkit.Listen(loopback)
 	if err != nil {
 		t.Fatal(err)
@@ -109,6 +109,13 @@ func TestHalfCloseWhileDiallingIsKept(t *testing.T) {
 	times.Connect = 300
 	o := backend.PoolOptions{ConnectRetries: 1, Algorithm: backend.RoundRobin}
 	r := newRig(t, newSnapshot(t, o, times, identity("a-hole", blackHole(t)), identity("b-works", l.Addr())), nil)
+	return r, l
+}
+
+// A client that only ended its stream still waits for its answer.
+func TestHalfCloseWhileDiallingIsKept(t *testing.T) {
+	testkit.LeakCheck(t)
+	r, l := behindAHole(t)
 	c := mustDial(t, r.front)
 	play(t, c, testkit.Send(5000), testkit.HalfClose())
 	b, err := l.Accept()

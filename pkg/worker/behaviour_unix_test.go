@@ -127,15 +127,7 @@ func TestUnixBackendThatIsFull(t *testing.T) {
 // unix socket a hang-up is the usual close. The backend gets every byte and the end.
 func TestUnixClientThatClosesWhileDialling(t *testing.T) {
 	testkit.LeakCheck(t)
-	l, err := testkit.Listen(loopback)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.Close)
-	times := testTimeouts
-	times.Connect = 300
-	o := backend.PoolOptions{ConnectRetries: 1, Algorithm: backend.RoundRobin}
-	r := newRig(t, newSnapshot(t, o, times, identity("a-hole", blackHole(t)), identity("b-works", l.Addr())), nil)
+	r, l := behindAHole(t)
 	path := filepath.Join(t.TempDir(), "f")
 	fd, err := sys.ListenUnix(path, 0)
 	if err != nil {
