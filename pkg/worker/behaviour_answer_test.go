@@ -105,8 +105,10 @@ func TestBackendThatEndsBeforeItIsSeenEqualsDirect(t *testing.T) {
 			answer()
 			want := play(t, direct, testkit.ReadToEnd())
 			through := s.dial()
-			k.answers <- answer
+			answered := make(chan struct{})
+			k.answers <- func() { defer close(answered); answer() }
 			wantStream(t, "client", play(t, through, testkit.ReadToEnd()), want.Received, want.End)
+			<-answered
 			if n := s.failures(0, stats.FailRefused) + s.failures(0, stats.FailOther); n != 0 {
 				t.Errorf("%d failed connects counted, want none", n)
 			}
