@@ -49,7 +49,10 @@ var ladder = []rung{
 	{"pkg/interop", "", ""},                          // tests only
 	{"pkg/matrix", "", "github.com/BurntSushi/toml"}, // tests only
 	{"tuning", "pkg/config", "golang.org/x/sys github.com/vishvananda/netlink"},
-	{"benchmarks", "pkg/sys pkg/timer pkg/stats pkg/testkit", "golang.org/x/sys github.com/coder/websocket"},
+	{
+		"benchmarks", "pkg/sys pkg/timer pkg/stats pkg/testkit",
+		"golang.org/x/sys github.com/HdrHistogram/hdrhistogram-go github.com/gobwas/ws github.com/schollz/progressbar/v3 github.com/pelletier/go-toml/v2 github.com/cilium/ebpf github.com/vishvananda/netlink",
+	},
 	{"cmd/longsplice-bench", "benchmarks", "github.com/urfave/cli/v2"},
 	{
 		"cmd/longsplice",
