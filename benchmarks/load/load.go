@@ -42,6 +42,8 @@ type Result struct {
 	CPU        CPU         `json:"cpu"`
 	Latency    *Latency    `json:"latency,omitempty"`
 	Memory     []Footprint `json:"memory,omitempty"`
+	Classes    []Class     `json:"classes,omitempty"` // mixed, slow: figures by class of session
+	Return     *Return     `json:"return,omitempty"`  // storm
 	Wrong      uint64      `json:"wrong"`  // sessions that received a wrong byte
 	Failed     uint64      `json:"failed"` // sessions that did not open, ended early or kept an answer
 	FirstError string      `json:"first_error,omitempty"`
