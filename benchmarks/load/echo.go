@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/longsplice/longsplice/benchmarks/epoll"
-	"github.com/longsplice/longsplice/benchmarks/histogram"
 	"github.com/longsplice/longsplice/benchmarks/pattern"
 )
 
@@ -24,8 +23,9 @@ type echoRun struct {
 	*driver
 	cfg       EchoConfig
 	sessions  []echoSession
-	latency   histogram.Histogram
-	beganAt   int64 // schedule's zero, ns
+	latency   histogram
+	lateness  histogram // of the schedule
+	beganAt   int64     // schedule's zero, ns
 	interval  float64
 	scheduled uint64 // messages that have come due
 	measuring bool
@@ -42,7 +42,7 @@ func Echo(cfg EchoConfig) (*Result, error) {
 		return nil, err
 	}
 	defer d.loop.Close()
-	r := &echoRun{driver: d, cfg: cfg, sessions: make([]echoSession, cfg.Sessions)}
+	r := &echoRun{driver: d, cfg: cfg, sessions: make([]echoSession, cfg.Sessions), latency: newHistogram(), lateness: newHistogram()}
 	if err := d.openAll(cfg.Sessions, r.open); err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (r *echoRun) window() error {
 	}
 	r.measuring = false
 	r.res.Bytes = r.res.Messages * uint64(r.cfg.MessageBytes)
-	r.res.Latency = summarise(&r.latency)
+	r.res.Latency, r.res.Schedule = r.latency.summary(), r.lateness.schedule(r.cfg.Rate)
 	return m.stop(r.res)
 }
 
@@ -117,7 +117,14 @@ func (r *echoRun) drain() error {
 // makeDue hands out the messages whose time has come.
 func (r *echoRun) makeDue() {
 	now := r.now()
-	for !r.stopping && r.dueAt(r.scheduled) <= now {
+	for !r.stopping {
+		late := now - r.dueAt(r.scheduled)
+		if late < 0 {
+			return
+		}
+		if r.measuring {
+			r.lateness.record(late)
+		}
 		s := &r.sessions[r.scheduled%uint64(len(r.sessions))]
 		r.scheduled++
 		if s.due++; s.fd >= 0 && s.sent == s.received {
@@ -171,7 +178,7 @@ func (s *echoSession) answered() {
 	}
 	s.done++
 	if r.measuring {
-		r.latency.Record(now - from)
+		r.latency.record(now - from)
 		r.res.Messages++
 	}
 	if r.stopping {

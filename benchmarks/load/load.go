@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/longsplice/longsplice/benchmarks/epoll"
-	"github.com/longsplice/longsplice/benchmarks/histogram"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,44 +26,11 @@ type Config struct {
 	PID     int              // process whose tree's costs are measured; 0: none
 	Warm    time.Duration    // load before the window
 	For     time.Duration    // the window, for workloads that have one
+	// Syscalls asks for the target's system calls to be counted, which needs privileges and costs every call something.
+	Syscalls bool
 	// Patience is how long answers may take at the end, and streams may stand still, before that counts as failure;
 	// 0: five seconds.
 	Patience time.Duration
-}
-
-// Result is one run's outcome. Counts and costs belong to the window, faults to the whole run.
-type Result struct {
-	Workload   string      `json:"workload"`
-	Seconds    float64     `json:"seconds"`
-	Messages   uint64      `json:"messages,omitempty"`
-	Sessions   uint64      `json:"sessions,omitempty"`
-	Bytes      uint64      `json:"bytes,omitempty"` // of payload, one way
-	CPU        CPU         `json:"cpu"`
-	Latency    *Latency    `json:"latency,omitempty"`
-	Memory     []Footprint `json:"memory,omitempty"`
-	Classes    []Class     `json:"classes,omitempty"` // mixed, slow: figures by class of session
-	Return     *Return     `json:"return,omitempty"`  // storm
-	Wrong      uint64      `json:"wrong"`  // sessions that received a wrong byte
-	Failed     uint64      `json:"failed"` // sessions that did not open, ended early or kept an answer
-	FirstError string      `json:"first_error,omitempty"`
-}
-
-// Sound says whether every session did what it should and every byte was right.
-func (r *Result) Sound() bool { return r.Wrong == 0 && r.Failed == 0 }
-
-// Latency in microseconds.
-type Latency struct {
-	Count uint64  `json:"count"`
-	P50   float64 `json:"p50_us"`
-	P90   float64 `json:"p90_us"`
-	P99   float64 `json:"p99_us"`
-	P999  float64 `json:"p99_9_us"`
-	Max   float64 `json:"max_us"`
-}
-
-func summarise(h *histogram.Histogram) *Latency {
-	us := func(q float64) float64 { return float64(h.Quantile(q)) / 1e3 }
-	return &Latency{h.Count(), us(0.5), us(0.9), us(0.99), us(0.999), float64(h.Max()) / 1e3}
 }
 
 // driver holds what the workloads share: the loop, the clock, the opening of connections, the account of faults.

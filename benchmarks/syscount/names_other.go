@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package syscount
+
+var ownNames map[int]string
