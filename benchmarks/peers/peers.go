@@ -10,16 +10,20 @@ import (
 	"text/template"
 )
 
-//go:embed *.cfg
+//go:embed *.cfg *.nft
 var files embed.FS
 
-var templates = template.Must(template.ParseFS(files, "*.cfg"))
+var templates = template.Must(template.ParseFS(files, "*.cfg", "*.nft"))
 
 // Data fills a template.
 type Data struct {
-	Listen   netip.AddrPort   // where clients connect
-	Backends []netip.AddrPort // used in turn
-	Dir      string           // an empty folder for pid files and the like
+	Listen       netip.AddrPort   // where clients connect
+	Backends     []netip.AddrPort // used in turn
+	Dir          string           // an empty folder for pid files and the like
+	Threads      int              // workers, threads: the same for all
+	MaxSessions  int              // what OpenFiles allows at two descriptors a session
+	OpenFiles    int              // RLIMIT_NOFILE of the balancer
+	StreamModule string           // path of nginx's stream module; "": built in
 }
 
 // Render returns the configuration called name, such as "haproxy.cfg".

@@ -131,6 +131,9 @@ func faultOf(res *load.Result) string {
 	if res.Failed > 0 {
 		parts = append(parts, fmt.Sprintf("%d failed", res.Failed))
 	}
+	if res.Lost > 0 {
+		parts = append(parts, fmt.Sprintf("%d messages lost", res.Lost))
+	}
 	if res.FirstError != "" {
 		parts = append(parts, res.FirstError)
 	}

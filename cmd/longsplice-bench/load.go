@@ -30,6 +30,7 @@ func loadCommand() *cli.Command {
 				&cli.IntFlag{Name: "message", Value: 64, Usage: "`BYTES` of a message"}),
 			workload("idle", "silent sessions", idle,
 				&cli.IntSliceFlag{Name: "sessions", Value: cli.NewIntSlice(1000, 4000), Usage: "rising `NUMBERS`; memory is read at each"}),
+			stormWorkload(),
 		},
 	}
 }
@@ -122,6 +123,9 @@ func describe(r *load.Result) []string {
 	}
 	for _, m := range r.Memory {
 		say("memory       %d bytes at %d sessions", m.RSS, m.Sessions)
+	}
+	if r.Return != nil {
+		lines = append(lines, describeReturn(r.Return)...)
 	}
 	say("CPU seconds  target %.2f, load generator %.2f, each processor %.2f", r.CPU.Target, r.CPU.Self, r.CPU.Busy)
 	return lines
