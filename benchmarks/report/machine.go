@@ -35,6 +35,9 @@ func ThisMachine() Machine {
 			m.Sysctls[name] = strings.Join(strings.Fields(string(text)), " ")
 		}
 	}
+	if text, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled"); err == nil {
+		m.Sysctls["transparent_hugepage"] = strings.TrimSpace(string(text))
+	}
 	return m
 }
 

@@ -51,6 +51,7 @@ type Setup struct {
 	Go           string    `json:"go"`
 	Commit       string    `json:"commit,omitempty"`
 	Rounds       int       `json:"rounds"`        // asked for; a run that was stopped has fewer
+	Threads      int       `json:"threads,omitempty"` // of each balancer
 	BalancerCPUs string    `json:"balancer_cpus"` // as taskset(1) writes them: "0", "0-3"
 	LoadCPUs     string    `json:"load_cpus"`
 	Backends     int       `json:"backends"`            // addresses that the backend serves on
@@ -94,6 +95,9 @@ type Run struct {
 	Began  time.Time    `json:"began,omitzero"`
 	Result *load.Result `json:"result,omitempty"`
 	Error  string       `json:"error,omitempty"` // why there is no result: the target or the load did not work
+	// Foreign is how many processors everything else on the machine kept busy meanwhile: programs that are no part of the
+	// measurement, and what the hypervisor gave to others. 0.1 or more is noise.
+	Foreign float64 `json:"foreign,omitempty"`
 }
 
 // Sound says whether the run's figures may be used: every byte was right and no session was lost.
