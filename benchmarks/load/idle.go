@@ -132,16 +132,18 @@ func (s *idleSession) Ready(events uint32) {
 	if !s.established(events) || !readable(events) {
 		return
 	}
-	got, more := s.recv()
-	if !more {
-		return
-	}
-	if at := pattern.Check(s.seed, s.received, got); at >= 0 {
-		s.wrong(s.received + uint64(at))
-		return
-	}
-	if s.received += uint64(len(got)); s.received >= 8 {
-		s.run.answered++
-		s.end()
+	for s.fd >= 0 { // until there is no more: an end that came with the bytes has no edge of its own
+		got, more := s.recv()
+		if !more {
+			return
+		}
+		if at := pattern.Check(s.seed, s.received, got); at >= 0 {
+			s.wrong(s.received + uint64(at))
+			return
+		}
+		if s.received += uint64(len(got)); s.received >= 8 {
+			s.run.answered++
+			s.end()
+		}
 	}
 }
