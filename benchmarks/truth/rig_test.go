@@ -1,0 +1,145 @@
+// Package truth checks the harness against what is known: proxies with one flaw that was put there on purpose, whose
+// size is exact. Each test asks whether the figures say just that.
+package truth
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/longsplice/longsplice/benchmarks/flawed"
+	"github.com/longsplice/longsplice/benchmarks/load"
+	"github.com/longsplice/longsplice/benchmarks/serve"
+)
+
+// patient is how long answers may take that will come: a busy machine must not look like a fault.
+const patient = 30 * time.Second
+
+var anyPort = netip.MustParseAddrPort("127.0.0.1:0")
+
+// asProxy makes this test binary a flawed proxy: a process of its own has costs of its own.
+const asProxy = "LONGSPLICE_TRUTH_PROXY"
+
+func TestMain(m *testing.M) {
+	if to := os.Getenv(asProxy); to != "" {
+		beProxy(to, os.Args[1])
+		return
+	}
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // cases that wait need no processor
+	os.Exit(m.Run())
+}
+
+// beProxy says where it listens and relays until its standard input ends.
+func beProxy(to, flaw string) {
+	p, err := flawed.Open(flawed.Config{Listen: anyPort, To: netip.MustParseAddrPort(to), Flaw: flaw})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println(p.Addr)
+	_, _ = os.Stdin.Read(make([]byte, 1))
+	p.Close()
+}
+
+// backend serves in a goroutine until the test ends.
+func backend(t *testing.T, mode serve.Mode) netip.AddrPort {
+	t.Helper()
+	s, err := serve.Open(mode, []netip.AddrPort{anyPort})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stop atomic.Bool
+	ended := make(chan error)
+	go func() { ended <- s.Run(stop.Load) }()
+	t.Cleanup(func() {
+		stop.Store(true)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return s.Addrs[0]
+}
+
+// proxy has the flaw in this process; "up " before the flaw's name turns it towards the backend.
+func proxy(t *testing.T, to netip.AddrPort, flaw string) *flawed.Proxy {
+	t.Helper()
+	flaw, up := strings.CutPrefix(flaw, "up ")
+	p, err := flawed.Open(flawed.Config{Listen: anyPort, To: to, Flaw: flaw, ToBackend: up})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// target is a flawed proxy in a process of its own.
+type target struct {
+	addr netip.AddrPort
+	pid  int
+}
+
+func start(t *testing.T, to netip.AddrPort, flaw string) target {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, flaw)
+	cmd.Env = append(os.Environ(), asProxy+"="+to.String())
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stdin, err1 := cmd.StdinPipe()
+	stdout, err2 := cmd.StdoutPipe()
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stdin.Close(); _ = cmd.Wait() })
+	line, _, err := bufio.NewReader(stdout).ReadLine()
+	if err != nil {
+		t.Fatalf("flawed proxy: %v", err)
+	}
+	return target{netip.MustParseAddrPort(string(line)), cmd.Process.Pid}
+}
+
+// sound is the result of a measurement at which nothing may go wrong.
+func sound(t *testing.T, res *load.Result, err error) *load.Result {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !res.Sound() {
+		t.Fatalf("not sound: %d wrong, %d failed: %s", res.Wrong, res.Failed, res.FirstError)
+	}
+	return res
+}
+
+func config(to netip.AddrPort) load.Config {
+	return load.Config{To: []netip.AddrPort{to}, Warm: 20 * time.Millisecond, For: 200 * time.Millisecond, Patience: patient}
+}
+
+// underRace says whether this is the race detector's build: code takes about ten times as long there.
+func underRace() bool {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return false
+	}
+	for _, s := range info.Settings {
+		if s.Key == "-race" {
+			return s.Value == "true"
+		}
+	}
+	return false
+}
