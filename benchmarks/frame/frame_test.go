@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -58,8 +59,9 @@ func TestFramesSurviveAnySegmentation(t *testing.T) {
 	}
 	for _, size := range []int{1, 2, 3, 7, 14, 1000, 1 << 20} {
 		f := Parser{State: ws.StateServerSide}
-		if d := cmp.Diff(want, parse(t, &f, wire, size)); d != "" {
-			t.Errorf("pieces of %d bytes: %s", size, d)
+		got := parse(t, &f, wire, size)
+		if !slices.EqualFunc(got, want, func(a, b whole) bool { return a.Op == b.Op && a.Fin == b.Fin && bytes.Equal(a.Payload, b.Payload) }) {
+			t.Errorf("pieces of %d bytes: %d frames, or others than the %d sent", size, len(got), len(want))
 		}
 	}
 }
