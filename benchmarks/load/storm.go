@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stormQuiet is how long no further session may have been cut before a storm whose size nobody knows counts as over.
-const stormQuiet = time.Second
+// stormQuiet is how long no further session may have been cut before a storm whose size is not known counts as over.
+const stormQuiet = 2 * time.Second
 
 // StormConfig says that Sessions sessions over several backends talk at Rate when one backend dies, and that its clients
 // all come back at once, without a pause between attempts: the worst that clients can do. For is
@@ -20,27 +20,35 @@ type StormConfig struct {
 	Config
 	Sessions     int
 	MessageBytes int
-	Rate         float64 // messages per second of all sessions together
-	// Kill ends one backend and says how many of the sessions it held. Nil: somebody else does it, within Limit.
-	Kill  func() (held int, err error)
-	Limit time.Duration // for all to be back; 0: 30 s
+	Rate         float64       // messages per second of all sessions together
+	Victim       Victim        // nil: somebody else kills, during For or within Limit after it
+	Limit        time.Duration // for all to be back; 0: 30 s
 }
 
-// KillProcess is a Kill that ends a process as a crash would.
-func KillProcess(pid int) func() (int, error) {
-	return func() (int, error) {
-		held, err := proc.Accepted([]int{pid})
-		if err != nil {
-			return 0, err
-		}
-		if held == 0 {
-			return 0, fmt.Errorf("process %d holds no session: is it a backend?", pid)
-		}
-		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
-			return 0, fmt.Errorf("kill process %d: %w", pid, err)
-		}
-		return held, nil
+// Victim is the backend that dies.
+type Victim interface {
+	Held() (int, error) // sessions, those of other clients too
+	Kill() error
+}
+
+// Process is a Victim that ends as by a crash.
+type Process int
+
+// Held counts what the process has accepted.
+func (p Process) Held() (int, error) {
+	held, err := proc.Accepted([]int{int(p)})
+	if err == nil && held == 0 {
+		err = fmt.Errorf("process %d holds no session: is it a backend?", p)
 	}
+	return held, err
+}
+
+// Kill sends SIGKILL.
+func (p Process) Kill() error {
+	if err := unix.Kill(int(p), unix.SIGKILL); err != nil {
+		return fmt.Errorf("kill process %d: %w", p, err)
+	}
+	return nil
 }
 
 // stormRun: a session that ends once is cut and comes back; one that ends a second time, or before or after the storm,
@@ -108,6 +116,9 @@ func (r *stormRun) settle() error {
 	if _, err := r.turnUntil(r.driver.cfg.Patience, func() bool { return r.waiting() == 0 }); err != nil {
 		return err
 	}
+	if err := r.count(); err != nil {
+		return err
+	}
 	if err := r.talk.start(r.cfg.Rate); err != nil {
 		return err
 	}
@@ -116,6 +127,14 @@ func (r *stormRun) settle() error {
 	}
 	r.part = calm
 	_, err := r.turnUntil(r.cfg.For, func() bool { return r.live == 0 || r.part == storming })
+	return err
+}
+
+// count asks the victim now, since the answer takes a while and nobody talks yet.
+func (r *stormRun) count() (err error) {
+	if r.cfg.Victim != nil {
+		r.ret.Held, err = r.cfg.Victim.Held()
+	}
 	return err
 }
 
@@ -128,12 +147,9 @@ func (r *stormRun) storm() error {
 	if r.cpu, err = proc.RunSeconds(r.pids); err != nil {
 		return err
 	}
-	if r.cfg.Kill != nil {
-		if r.part == calm {
-			r.part = storming
-		}
-		r.zero = r.now()
-		if r.ret.Held, err = r.cfg.Kill(); err != nil {
+	if r.cfg.Victim != nil {
+		r.part, r.zero = storming, r.now()
+		if err := r.cfg.Victim.Kill(); err != nil {
 			return err
 		}
 	}
@@ -151,8 +167,8 @@ func (r *stormRun) passed() bool {
 	if r.away > 0 || r.ret.Cut == 0 {
 		return false
 	}
-	if r.ret.Held > 0 {
-		return r.ret.Cut >= r.ret.Held
+	if r.ret.Held > 0 && r.ret.Cut >= r.ret.Held {
+		return true
 	}
 	return r.now()-r.zero-int64(r.ret.LastCut*1e9) > int64(stormQuiet)
 }
@@ -174,6 +190,8 @@ func (r *stormRun) report() {
 	case r.ret.Held > 0 && r.ret.Cut > r.ret.Held:
 		r.res.Failed += uint64(r.ret.Cut - r.ret.Held)
 		r.note(fmt.Errorf("%d sessions were cut, the backend held %d: others were disturbed", r.ret.Cut, r.ret.Held))
+	case r.ret.Held > r.ret.Cut:
+		r.res.note("the backend held %d sessions, %d were cut: the others were other clients', or learnt nothing of it", r.ret.Held, r.ret.Cut)
 	}
 	r.ret.Before, r.ret.Answer, r.ret.Elsewhere = r.before.summary(), r.answer.summary(), r.elsewhere.summary()
 	r.res.Return, r.res.Sessions = &r.ret, uint64(r.ret.Returned)
@@ -214,7 +232,7 @@ func (r *stormRun) answered(s *speaker, ns int64) {
 
 // lost decides whether a session's end is the storm's, and if so sends the client back at once.
 func (r *stormRun) lost(s *speaker, err error) {
-	if r.part == calm && r.cfg.Kill == nil {
+	if r.part == calm && r.cfg.Victim == nil {
 		r.part, r.zero = storming, r.now()
 	}
 	first := !r.cut[s.index]

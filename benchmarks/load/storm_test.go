@@ -1,7 +1,6 @@
 package load_test
 
 import (
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -118,8 +117,17 @@ func killable(t *testing.T) (addr netip.AddrPort, die func()) {
 	return s.Addrs[0], die
 }
 
-func storm(to netip.AddrPort, kill func() (int, error)) (*load.Result, error) {
-	cfg := load.StormConfig{Config: config(to), Sessions: stormSessions, MessageBytes: 64, Rate: 2000, Kill: kill}
+// victim is backend 0 of a balancer.
+type victim struct {
+	b    *balancer
+	kill func()
+}
+
+func (v victim) Held() (int, error) { return v.b.held(0), nil }
+func (v victim) Kill() error        { v.kill(); return nil }
+
+func storm(to netip.AddrPort, v load.Victim) (*load.Result, error) {
+	cfg := load.StormConfig{Config: config(to), Sessions: stormSessions, MessageBytes: 64, Rate: 2000, Victim: v}
 	cfg.Patience = 30 * time.Second
 	return load.Storm(cfg)
 }
@@ -128,7 +136,7 @@ func TestStormMeasuresTheReturn(t *testing.T) {
 	testkit.LeakCheck(t)
 	doomed, die := killable(t)
 	b := newBalancer(t, nil, doomed, backend(t, serve.Echo), backend(t, serve.Echo))
-	res, err := storm(b.addr, func() (int, error) { defer die(); return b.held(0), nil })
+	res, err := storm(b.addr, victim{b, die})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,12 +180,12 @@ func TestStormFaultsAreCaught(t *testing.T) {
 	tests := []struct {
 		name     string
 		onReturn fault
-		kill     func(b *balancer, die func()) (int, error)
+		kill     func(b *balancer, die func())
 	}{
-		{"a session elsewhere is cut too", nil, func(b *balancer, die func()) (int, error) { b.cut(1); die(); return b.held(0), nil }},
-		{"wrong bytes after the return", flip, func(b *balancer, die func()) (int, error) { b.killed.Store(true); die(); return b.held(0), nil }},
-		{"no answer after the return", hold, func(b *balancer, die func()) (int, error) { b.killed.Store(true); die(); return b.held(0), nil }},
-		{"nobody is cut", nil, func(*balancer, func()) (int, error) { return 0, nil }},
+		{"a session elsewhere is cut too", nil, func(b *balancer, die func()) { b.cut(1); die() }},
+		{"wrong bytes after the return", flip, func(b *balancer, die func()) { b.killed.Store(true); die() }},
+		{"no answer after the return", hold, func(b *balancer, die func()) { b.killed.Store(true); die() }},
+		{"nobody is cut", nil, func(*balancer, func()) {}},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -186,7 +194,7 @@ func TestStormFaultsAreCaught(t *testing.T) {
 			b := newBalancer(t, tc.onReturn, doomed, backend(t, serve.Echo), backend(t, serve.Echo))
 			cfg := load.StormConfig{
 				Config: config(b.addr), Sessions: stormSessions, MessageBytes: 64, Rate: 2000, Limit: time.Second,
-				Kill: func() (int, error) { return tc.kill(b, die) },
+				Victim: victim{b, func() { tc.kill(b, die) }},
 			}
 			res, err := load.Storm(cfg)
 			if err != nil {
@@ -201,12 +209,8 @@ func TestStormFaultsAreCaught(t *testing.T) {
 }
 
 func TestStormNeedsAVictim(t *testing.T) {
-	gone := errors.New("no such process")
 	to := backend(t, serve.Echo)
-	if res, err := storm(to, func() (int, error) { return 0, gone }); !errors.Is(err, gone) {
-		t.Errorf("error %v, result %+v", err, res)
-	}
-	if res, err := storm(to, load.KillProcess(1<<30)); err == nil {
+	if res, err := storm(to, load.Process(1<<30)); err == nil {
 		t.Errorf("a process that is not there was killed: %+v", *res)
 	}
 }

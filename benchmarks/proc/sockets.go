@@ -65,7 +65,8 @@ func tcpTables(pid int) (string, error) {
 	return string(four) + string(six), nil
 }
 
-// countAccepted goes through lines of "sl local remote state tx:rx timer:when retransmits uid timeout inode".
+// countAccepted goes through lines of "sl local remote state tx:rx timer:when retransmits uid timeout inode". The kernel
+// may write a socket twice while others come and go; each counts once. own is used up.
 func countAccepted(text string, own map[string]bool) int {
 	listening, established := map[string]bool{}, map[string]int{} // by port, as hexadecimal text
 	for line := range strings.Lines(text) {
@@ -73,6 +74,7 @@ func countAccepted(text string, own map[string]bool) int {
 		if len(f) < 10 || !own[f[9]] {
 			continue
 		}
+		delete(own, f[9])
 		_, port, _ := strings.Cut(f[1], ":")
 		switch f[3] {
 		case stateListen:

@@ -10,12 +10,13 @@ const tcpTable = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->
    0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 11 1 0000000094203c74 100 0 0 10 0
    1: 0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 12 1 0000000094203c74 20 4 30 10 -1
    2: 0200007F:1F90 0100007F:C351 01 00000000:00000000 00:00000000 00000000     0        0 13 1 0000000094203c74 20 4 30 10 -1
+   2: 0200007F:1F90 0100007F:C351 01 00000000:00000000 00:00000000 00000000     0        0 13 1 0000000094203c74 20 4 30 10 -1
    3: 0100007F:1F90 0100007F:C352 06 00000000:00000000 03:000003E8 00000000     0        0 0 3 0000000094203c74
    4: 0100007F:C360 0100007F:1F91 01 00000000:00000000 00:00000000 00000000     0        0 14 1 0000000094203c74 20 4 30 10 -1
    5: 0100007F:1F90 0100007F:C353 01 00000000:00000000 00:00000000 00000000     0        0 99 1 0000000094203c74 20 4 30 10 -1
 `
 
-// Others' sockets, TIME_WAIT and connections that the process itself made are no sessions.
+// Others' sockets, TIME_WAIT, a line that came twice and connections that the process itself made are no sessions.
 func TestOnlyOwnSessionsOfAListeningPortCount(t *testing.T) {
 	own := map[string]bool{"11": true, "12": true, "13": true, "14": true}
 	if n := countAccepted(tcpTable, own); n != 2 {

@@ -20,7 +20,7 @@ func stormWorkload() *cli.Command {
 func storm(c *cli.Context, cfg load.Config) (*load.Result, error) {
 	own := load.StormConfig{Config: cfg, Sessions: c.Int("sessions"), MessageBytes: c.Int("message"), Rate: c.Float64("rate"), Limit: c.Duration("limit")}
 	if pid := c.Int("kill"); pid != 0 {
-		own.Kill = load.KillProcess(pid)
+		own.Victim = load.Process(pid)
 	}
 	return load.Storm(own)
 }
