@@ -68,9 +68,6 @@ func (r *idleRun) growTo(n int) error {
 		s.run, s.seed = r, pattern.Seed(have+i)
 		r.dial(&s.session, s, epoll.Both)
 	})
-	if err != nil {
-		return err
-	}
 	if err != nil || r.cfg.PID == 0 {
 		return err
 	}
@@ -81,8 +78,8 @@ func (r *idleRun) growTo(n int) error {
 	if err := r.settle(pids); err != nil {
 		return err
 	}
-	rss, err := proc.RSS(pids)
-	r.res.Memory = append(r.res.Memory, Footprint{Sessions: n, RSS: rss})
+	f, err := r.footprint(n)
+	r.res.Memory = append(r.res.Memory, f)
 	return err
 }
 
