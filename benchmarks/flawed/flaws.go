@@ -36,12 +36,14 @@ var flaws = map[string]func(value string) (flaw, error){
 	// What happens to time.
 	"delay": lasting(func(_ *half, d time.Duration) { time.Sleep(d) }),
 	"stall": lasting(stall),
-	// What it costs: CPU time per chunk, bytes and file descriptors per session.
-	"burn": lasting(burn),
-	"leak": leak,
-	"fds":  openFiles,
-	// What happens to sessions: one in so many.
+	// What it costs: CPU time and system calls per chunk, bytes and file descriptors per session.
+	"burn":  lasting(burn),
+	"calls": calls,
+	"leak":  leak,
+	"fds":   openFiles,
+	// What happens to sessions: one in so many is reset; those after so many are never relayed.
 	"reset": reset,
+	"deaf":  deaf,
 }
 
 // Names are the flaws that there are.
@@ -154,6 +156,18 @@ func swap(value string) (flaw, error) {
 	return f, err
 }
 
+// calls asks the kernel that often for the parent's number, which nothing else here does.
+func calls(value string) (flaw, error) {
+	n, err := count(value)
+	return flaw{spoil: func(h *half, p []byte) ([]byte, error) {
+		for range n {
+			unix.Getppid()
+			h.p.struck.Add(1)
+		}
+		return p, nil
+	}}, err
+}
+
 // leak takes as many bytes of memory per session and never gives them back while the proxy is there.
 func leak(value string) (flaw, error) {
 	size, err := count(value)
@@ -198,5 +212,17 @@ func reset(value string) (flaw, error) {
 		h.p.struck.Add(1)
 		_, _ = h.src.SetLinger(0), h.dst.SetLinger(0)
 		return nil, errors.New("reset on purpose")
+	}}, err
+}
+
+// deaf lets those who come after the first so many talk to nobody.
+func deaf(value string) (flaw, error) {
+	n, err := count(value)
+	return flaw{spoil: func(h *half, p []byte) ([]byte, error) {
+		if h.session <= uint64(n) {
+			return p, nil
+		}
+		h.p.struck.Add(1)
+		return hang(h, p)
 	}}, err
 }

@@ -6,6 +6,7 @@ package flawed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -16,15 +17,15 @@ import (
 // Config says what to relay and what to do wrong.
 type Config struct {
 	Listen    netip.AddrPort
-	To        netip.AddrPort
-	Flaw      string // "delay=10ms": one of Names, and its value; empty: none
-	ToBackend bool   // spoil what goes to the backend; else what goes to the client
+	To        []netip.AddrPort // used in turn, one per session
+	Flaw      string           // "delay=10ms": one of Names, and its value; empty: none
+	ToBackend bool             // spoil what goes to the backend; else what goes to the client
 }
 
 // Proxy is one listening address whose sessions all have the flaw.
 type Proxy struct {
 	Addr    netip.AddrPort // where it listens, port filled in
-	to      netip.AddrPort
+	to      []netip.AddrPort
 	flaw    flaw
 	upwards bool // the flaw is in the direction to the backend
 	struck  atomic.Uint64
@@ -36,6 +37,9 @@ type Proxy struct {
 
 // Open listens and relays in the background.
 func Open(cfg Config) (*Proxy, error) {
+	if len(cfg.To) == 0 {
+		return nil, errors.New("open flawed proxy: no backend given")
+	}
 	f, err := parse(cfg.Flaw)
 	if err != nil {
 		return nil, err
@@ -75,7 +79,7 @@ func (p *Proxy) accept() {
 // session relays the n-th client, counted from 1.
 func (p *Proxy) session(client *net.TCPConn, n uint64) {
 	defer client.Close()
-	conn, err := net.Dial("tcp", p.to.String())
+	conn, err := net.Dial("tcp", p.to[n%uint64(len(p.to))].String())
 	if err != nil {
 		return // the client sees the close
 	}

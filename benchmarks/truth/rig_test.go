@@ -4,12 +4,15 @@ package truth
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -39,9 +42,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// beProxy says where it listens and relays until its standard input ends.
+// beProxy says where it listens, relays until its standard input ends, and says how often its flaw has struck.
 func beProxy(to, flaw string) {
-	p, err := flawed.Open(flawed.Config{Listen: anyPort, To: netip.MustParseAddrPort(to), Flaw: flaw})
+	p, err := flawed.Open(flawed.Config{Listen: anyPort, To: []netip.AddrPort{netip.MustParseAddrPort(to)}, Flaw: flaw})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -49,6 +52,7 @@ func beProxy(to, flaw string) {
 	fmt.Println(p.Addr)
 	_, _ = os.Stdin.Read(make([]byte, 1))
 	p.Close()
+	fmt.Println(p.Struck())
 }
 
 // backend serves in a goroutine until the test ends.
@@ -74,7 +78,7 @@ func backend(t *testing.T, mode serve.Mode) netip.AddrPort {
 func proxy(t *testing.T, to netip.AddrPort, flaw string) *flawed.Proxy {
 	t.Helper()
 	flaw, up := strings.CutPrefix(flaw, "up ")
-	p, err := flawed.Open(flawed.Config{Listen: anyPort, To: to, Flaw: flaw, ToBackend: up})
+	p, err := flawed.Open(flawed.Config{Listen: anyPort, To: []netip.AddrPort{to}, Flaw: flaw, ToBackend: up})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,11 +88,15 @@ func proxy(t *testing.T, to netip.AddrPort, flaw string) *flawed.Proxy {
 
 // target is a flawed proxy in a process of its own.
 type target struct {
-	addr netip.AddrPort
-	pid  int
+	addr   netip.AddrPort
+	pid    int
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	stdout *bufio.Reader
 }
 
-func start(t *testing.T, to netip.AddrPort, flaw string) target {
+// start has the proxy until the test ends or stops it.
+func start(t *testing.T, to netip.AddrPort, flaw string) *target {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -100,18 +108,34 @@ func start(t *testing.T, to netip.AddrPort, flaw string) target {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdin, err1 := cmd.StdinPipe()
 	stdout, err2 := cmd.StdoutPipe()
-	if err1 != nil || err2 != nil {
-		t.Fatal(err1, err2)
-	}
-	if err := cmd.Start(); err != nil {
+	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
 		t.Fatal(err)
 	}
+	p := &target{pid: cmd.Process.Pid, cmd: cmd, stdin: stdin, stdout: bufio.NewReader(stdout)}
 	t.Cleanup(func() { stdin.Close(); _ = cmd.Wait() })
-	line, _, err := bufio.NewReader(stdout).ReadLine()
+	p.addr = netip.MustParseAddrPort(p.line(t))
+	return p
+}
+
+func (p *target) line(t *testing.T) string {
+	t.Helper()
+	line, err := p.stdout.ReadString('\n')
 	if err != nil {
 		t.Fatalf("flawed proxy: %v", err)
 	}
-	return target{netip.MustParseAddrPort(string(line)), cmd.Process.Pid}
+	return strings.TrimSpace(line)
+}
+
+// stop ends the proxy and returns how often its flaw has struck.
+func (p *target) stop(t *testing.T) (struck uint64) {
+	t.Helper()
+	p.stdin.Close()
+	struck, err := strconv.ParseUint(p.line(t), 10, 64)
+	if err != nil {
+		t.Fatalf("flawed proxy: %v", err)
+	}
+	_ = p.cmd.Wait()
+	return struck
 }
 
 // sound is the result of a measurement at which nothing may go wrong.
