@@ -1,9 +1,11 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -90,6 +92,15 @@ func (r *Report) Save(dir string) error {
 	if err := replace(filepath.Join(dir, jsonName), text); err != nil {
 		return err
 	}
+	for name, write := range map[string]func(io.Writer) error{markdownName: r.Markdown} {
+		var b bytes.Buffer
+		if err := write(&b); err != nil {
+			return err
+		}
+		if err := replace(filepath.Join(dir, name), b.Bytes()); err != nil {
+			return err
+		}
+	}
 	return r.saveConfigs(filepath.Join(dir, configsName))
 }
 
@@ -97,12 +108,12 @@ func (r *Report) Save(dir string) error {
 func (r *Report) saveConfigs(dir string) error {
 	for _, t := range r.Targets {
 		if t.Command != "" {
-			if err := replace(filepath.Join(dir, t.Name+".command"), []byte(t.Command+"\n")); err != nil {
+			if err := replace(filepath.Join(dir, filepath.Base(t.Name)+".command"), []byte(t.Command+"\n")); err != nil {
 				return err
 			}
 		}
 		if t.Config != "" {
-			if err := replace(filepath.Join(dir, t.Name+filepath.Ext(t.ConfigName)), []byte(t.Config)); err != nil {
+			if err := replace(filepath.Join(dir, filepath.Base(t.Name)+filepath.Ext(t.ConfigName)), []byte(t.Config)); err != nil {
 				return err
 			}
 		}

@@ -33,6 +33,14 @@ type Metric struct {
 // Text writes a value as the tables show it, without its unit.
 func (m Metric) Text(v float64) string { return number(v) }
 
+// Label is the name with its unit, where the name alone does not say it.
+func (m Metric) Label() string {
+	if m.Unit == "" || strings.Contains(m.Name, " per ") && m.Unit != "B" {
+		return m.Name
+	}
+	return m.Name + ", " + m.Unit
+}
+
 // Metrics are the figures of a workload; the first one is the one to compare. An unknown workload has those that any has.
 func Metrics(workload string) []Metric {
 	switch workload {
@@ -49,9 +57,7 @@ func Metrics(workload string) []Metric {
 	case "storm":
 		return join(returnMetrics, held, context)
 	case "slow":
-		return join(slowMetrics, costsPerGB, held, context)
-	case "mixed":
-		return join(mixedMetrics, held, context)
+		return join(costsPerGB, held, context)
 	}
 	return join(latencies, held, context)
 }
@@ -60,11 +66,14 @@ func Metrics(workload string) []Metric {
 const paced = "paced"
 
 // Metrics are those of the case's workload; a load with a rate is judged by its latency.
-func (c Case) Metrics() []Metric {
+func (c Case) Metrics() []Metric { return Metrics(c.kind()) }
+
+// kind is the workload, or paced.
+func (c Case) kind() string {
 	if c.Workload == "echo" && c.paced() {
-		return Metrics(paced)
+		return paced
 	}
-	return Metrics(c.Workload)
+	return c.Workload
 }
 
 func (c Case) paced() bool {
@@ -110,10 +119,10 @@ var (
 	sessionsPerSecond  = Metric{"sessions per s", "1/s", Higher, "Sessions that were completed. On loopback the load side is often the limit: see balancer busy.", perSecond(sessions)}
 
 	latencies = []Metric{
-		{"p99.9", "µs", Lower, "One message in a thousand took longer.", latency(func(l *load.Latency) float64 { return l.P999 })},
+		{"p99.9", "µs", Lower, "One message in a thousand took longer.", latency(p999)},
 		{"p99", "µs", Lower, "One message in a hundred took longer.", latency(func(l *load.Latency) float64 { return l.P99 })},
 		{"p90", "µs", Lower, "One message in ten took longer.", latency(func(l *load.Latency) float64 { return l.P90 })},
-		{"p50", "µs", Lower, "Half of the messages took longer.", latency(func(l *load.Latency) float64 { return l.P50 })},
+		{"p50", "µs", Lower, "Half of the messages took longer.", latency(p50)},
 	}
 	callsPerGB      = Metric{"system calls per MB", "1/MB", Lower, aboutCalls, cost(calls, func(r *load.Result) float64 { return float64(r.Bytes) / 1e6 })}
 	callsPerMessage = Metric{"system calls per message", "", Lower, aboutCalls, cost(calls, messages)}

@@ -18,15 +18,13 @@ var (
 		{"attempts per return", "", Lower, "Connections begun for each client that came back; 1 is the least.", returned(func(r *load.Return) (float64, bool) {
 			return over(float64(r.Attempts), float64(r.Returned))
 		})},
-		{"CPU ms per return", "ms", Lower, "Time of the balancer's processes during the storm for each client that came back.", returned(func(r *load.Return) (float64, bool) {
+		{"CPU ms per return", "", Lower, "Time of the balancer's processes during the storm for each client that came back.", returned(func(r *load.Return) (float64, bool) {
 			return over(1e3*r.CPU, float64(r.Returned))
 		})},
 		{"others' p99", "µs", Lower, "Messages of the sessions that were not cut, while the others came back.", returned(func(r *load.Return) (float64, bool) {
 			return in(r.Elsewhere, func(l *load.Latency) float64 { return l.P99 })
 		})},
 	}
-	slowMetrics  []Metric
-	mixedMetrics []Metric
 )
 
 func returned(of func(*load.Return) (float64, bool)) reading {
@@ -37,6 +35,30 @@ func returned(of func(*load.Return) (float64, bool)) reading {
 		return of(r.Return)
 	}
 }
+
+// classMetrics are the figures of each class of sessions that the results tell apart, in their order.
+func classMetrics(results []*load.Result) (out []Metric) {
+	var names []string
+	for _, r := range results {
+		for _, c := range r.Classes {
+			if !slices.Contains(names, c.Name) {
+				names = append(names, c.Name)
+			}
+		}
+	}
+	for _, n := range names {
+		out = append(out,
+			Metric{n + " p99.9", "µs", Lower, "Of the sessions called " + n + ".", class(n, func(c *load.Class) (float64, bool) { return in(c.Latency, p999) })},
+			Metric{n + " p50", "µs", Lower, "Of the sessions called " + n + ".", class(n, func(c *load.Class) (float64, bool) { return in(c.Latency, p50) })},
+			Metric{n + " messages per s", "1/s", Higher, "Of the sessions called " + n + ".", class(n, func(c *load.Class) (float64, bool) { return over(float64(c.Messages), c.Seconds) })},
+			Metric{n + " MB per s", "MB/s", Higher, "Of the sessions called " + n + ".", class(n, func(c *load.Class) (float64, bool) { return over(float64(c.Bytes)/1e6, c.Seconds) })},
+		)
+	}
+	return out
+}
+
+func p999(l *load.Latency) float64 { return l.P999 }
+func p50(l *load.Latency) float64  { return l.P50 }
 
 // class finds the sessions of that name.
 func class(name string, of func(*load.Class) (float64, bool)) reading {

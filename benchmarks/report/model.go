@@ -50,9 +50,9 @@ type Setup struct {
 	Version      string    `json:"version"` // of longsplice-bench
 	Go           string    `json:"go"`
 	Commit       string    `json:"commit,omitempty"`
-	Rounds       int       `json:"rounds"`        // asked for; a run that was stopped has fewer
+	Rounds       int       `json:"rounds"`            // asked for; a run that was stopped has fewer
 	Threads      int       `json:"threads,omitempty"` // of each balancer
-	BalancerCPUs string    `json:"balancer_cpus"` // as taskset(1) writes them: "0", "0-3"
+	BalancerCPUs string    `json:"balancer_cpus"`     // as taskset(1) writes them: "0", "0-3"
 	LoadCPUs     string    `json:"load_cpus"`
 	Backends     int       `json:"backends"`            // addresses that the backend serves on
 	Reference    string    `json:"reference,omitempty"` // target that ratios are taken against; "": DefaultReference

@@ -3,6 +3,8 @@ package report
 import (
 	"maps"
 	"slices"
+
+	"github.com/longsplice/longsplice/benchmarks/load"
 )
 
 // Summary is what the sound rounds of one case came to.
@@ -45,7 +47,7 @@ func (r *Report) Summaries() []Summary {
 
 func (r *Report) summarise(c Case) Summary {
 	s := Summary{Case: c}
-	for _, m := range c.Metrics() {
+	for _, m := range append(classMetrics(r.results(c.ID())), c.Metrics()...) {
 		values := r.values(c.ID(), m)
 		if len(values) > 0 {
 			s.Metrics = append(s.Metrics, m)
@@ -58,6 +60,16 @@ func (r *Report) summarise(c Case) Summary {
 		}
 	}
 	return s
+}
+
+// results are those of a case, sound or not.
+func (r *Report) results(caseID string) (out []*load.Result) {
+	for _, run := range r.Runs {
+		if run.Case == caseID && run.Result != nil {
+			out = append(out, run.Result)
+		}
+	}
+	return out
 }
 
 // values are a metric's sound values by target and round.

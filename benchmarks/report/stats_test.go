@@ -1,0 +1,182 @@
+package report
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func rounds(values ...float64) byRound {
+	b := byRound{}
+	for i, v := range values {
+		b[i+1] = v
+	}
+	return b
+}
+
+func TestSpreadIsMedianAndEnds(t *testing.T) {
+	tests := []struct {
+		name   string
+		values []float64
+		want   Spread
+	}{
+		{"nothing", nil, Spread{}},
+		{"one", []float64{3}, Spread{1, 3, 3, 3}},
+		{"odd, unordered", []float64{9, 1, 2}, Spread{3, 2, 1, 9}},
+		{"even", []float64{4, 1, 2, 9}, Spread{4, 3, 1, 9}},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			got, ok := spreadOf(tc.values)
+			if d := cmp.Diff(tc.want, got); d != "" || ok != (len(tc.values) > 0) {
+				t.Errorf("ok %v, %s", ok, d)
+			}
+		})
+	}
+}
+
+func TestNoiseByRounds(t *testing.T) {
+	tests := []struct {
+		name    string
+		spread  Spread
+		typical float64
+		want    float64
+	}{
+		{"one round: not known", Spread{1, 5, 5, 5}, 0.1, math.Inf(1)},
+		{"two: twice the width", Spread{2, 10, 9, 11}, 0, 4},
+		{"three: the width", Spread{3, 10, 9, 11}, 0, 2},
+		{"five: half of it", Spread{5, 10, 9, 11}, 0, 1},
+		{"agreeing by chance: as the neighbours", Spread{3, 10, 10, 10}, 0.3, 3},
+		{"never below 1 %", Spread{3, 10, 10, 10}, 0, 0.1},
+		{"around zero", Spread{3, 0, 0, 0}, 0.5, 0},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := tc.spread.noise(tc.typical); math.Abs(got-tc.want) > 1e-12 && got != tc.want {
+				t.Errorf("noise %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestRatiosAreJudgedBeyondTheNoise(t *testing.T) {
+	tests := []struct {
+		name   string
+		ratio  Ratio
+		better Direction
+		want   Verdict
+	}{
+		{"one round", Ratio{Spread{1, 2, 2, 2}, math.Inf(1)}, Lower, Unknown},
+		{"within", Ratio{Spread{3, 1.05, 1, 1.1}, 0.1}, Lower, Same},
+		{"just within", Ratio{Spread{3, 1.1, 1, 1.1}, 0.11}, Higher, Same},
+		{"lower is better", Ratio{Spread{3, 0.5, 0.4, 0.6}, 0.2}, Lower, Better},
+		{"lower is worse", Ratio{Spread{3, 0.5, 0.4, 0.6}, 0.2}, Higher, Worse},
+		{"higher is worse", Ratio{Spread{3, 1.5, 1.4, 1.6}, 0.2}, Lower, Worse},
+		{"higher is better", Ratio{Spread{3, 1.5, 1.4, 1.6}, 0.2}, Higher, Better},
+		{"no side is better", Ratio{Spread{3, 1.5, 1.4, 1.6}, 0.2}, Neither, Different},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := tc.ratio.judge(tc.better); got != tc.want {
+				t.Errorf("%s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestRatiosAreTakenRoundByRound(t *testing.T) {
+	// Round 2 ran at half speed for both: the ratio does not see it. Round 4 has one side only.
+	ours, theirs := rounds(20, 10, 22, 99), rounds(10, 5, 11)
+	s, _ := spreadOf(ours.over(theirs).values())
+	if want := (Spread{3, 2, 2, 2}); s != want {
+		t.Errorf("%+v, want %+v", s, want)
+	}
+	if got := ours.over(rounds(0, 0, 0, 0)); len(got) != 0 {
+		t.Errorf("divided by zero: %v", got)
+	}
+}
+
+// Whatever the values: the median lies between the ends, the order of rounds does not matter, a scale of all values
+// scales everything, and a ratio the other way up has the median's inverse (odd numbers of rounds).
+func TestSpreadProperties(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		n := 1 + 2*rng.IntN(5)
+		a, b := byRound{}, byRound{}
+		for i := range n {
+			a[i], b[i] = math.Exp(rng.NormFloat64()), math.Exp(rng.NormFloat64())
+		}
+		s, _ := spreadOf(a.values())
+		if s.Min > s.Median || s.Median > s.Max || s.Rounds != n {
+			t.Fatalf("%v came to %+v", a, s)
+		}
+		values := a.values()
+		rng.Shuffle(n, func(i, j int) { values[i], values[j] = values[j], values[i] })
+		if again, _ := spreadOf(values); again != s {
+			t.Fatalf("%v came to %+v, in another order to %+v", a, s, again)
+		}
+		scaled := byRound{}
+		for i, v := range a {
+			scaled[i] = 4 * v
+		}
+		if by4, _ := spreadOf(scaled.values()); by4.Median != 4*s.Median || n > 1 && by4.noise(0.1) != 4*s.noise(0.1) {
+			t.Fatalf("%v times 4 came to %+v", a, by4)
+		}
+		up, _ := spreadOf(a.over(b).values())
+		down, _ := spreadOf(b.over(a).values())
+		if math.Abs(up.Median*down.Median-1) > 1e-9 {
+			t.Fatalf("a/b has median %v, b/a %v", up.Median, down.Median)
+		}
+	}
+}
+
+// The promise behind "within the noise": the same target measured twice shows a difference in fewer than 1 of 20 figures,
+// for a quiet machine and for one with outliers; and a difference of half is seen by five rounds in nearly all.
+func TestSameTargetTwice(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	const trials = 4000
+	outliers := func() float64 {
+		v := 1 + 0.03*rng.NormFloat64()
+		if rng.Float64() < 0.15 {
+			v += math.Abs(0.15 * rng.NormFloat64())
+		}
+		return v
+	}
+	for _, machine := range []struct {
+		name  string
+		value func() float64
+	}{{"quiet", func() float64 { return 1 + 0.03*rng.NormFloat64() }}, {"with outliers", outliers}} {
+		for _, n := range []int{3, 5, 7} {
+			wrong, seen := 0, 0
+			for range trials {
+				s := &Summary{Metrics: []Metric{{Better: Lower}}, rounds: []map[string]byRound{{}}}
+				for _, target := range []string{"a", "b", "c", "d", "e"} {
+					values := byRound{}
+					for i := range n {
+						values[i] = machine.value()
+						if target == "e" {
+							values[i] *= 1.5
+						}
+					}
+					s.rounds[0][target] = values
+				}
+				same, _ := s.Ratio(0, "a", "b")
+				if same.judge(Lower) != Same {
+					wrong++
+				}
+				if worse, _ := s.Ratio(0, "e", "b"); worse.judge(Lower) == Worse {
+					seen++
+				}
+			}
+			t.Logf("%s, %d rounds: a difference where there is none in %.1f %%, a half more seen in %.1f %%", machine.name, n, 100*float64(wrong)/trials, 100*float64(seen)/trials)
+			if wrong > trials/20 {
+				t.Errorf("%s, %d rounds: a difference where there is none in %d of %d", machine.name, n, wrong, trials)
+			}
+			if n >= 5 && seen < trials*9/10 {
+				t.Errorf("%s, %d rounds: a half more is seen in %d of %d only", machine.name, n, seen, trials)
+			}
+		}
+	}
+}
