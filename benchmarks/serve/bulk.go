@@ -90,12 +90,83 @@ func (c *sink) Ready(uint32) {
 
 // take checks what came; with the last byte it sends the verdict, which fits any send buffer that holds nothing else.
 func (c *sink) take(got []byte) {
+	if c.check(got) {
+		epoll.Send(c.fd, c.verdict())
+	}
+}
+
+// check compares what came and says whether the last byte is in it.
+func (c *sink) check(got []byte) (complete bool) {
 	if at := pattern.Check(c.seed, c.pos, got); at >= 0 && c.firstWrong == NoneWrong {
 		c.firstWrong = c.pos + uint64(at)
 	}
 	before := c.pos
 	c.pos += uint64(len(got))
-	if before < c.total && c.pos >= c.total {
-		epoll.Send(c.fd, Verdict{c.pos, c.firstWrong}.append(nil))
+	return before < c.total && c.pos >= c.total
+}
+
+func (c *sink) verdict() []byte { return Verdict{c.pos, c.firstWrong}.append(nil) }
+
+// BackSeed is the seed of the direction from the server in mode Both: bytes that come back to their sender are wrong ones.
+func BackSeed(seed uint64) uint64 { return seed + pattern.Period/2 }
+
+// both receives and sends at once, a chunk each per turn.
+type both struct {
+	sink
+	sent uint64
+	last []byte // what is left of the verdict, once every byte is in
+}
+
+func (c *both) Ready(events uint32) {
+	if c.have < PrefaceBytes {
+		if c.preface() {
+			c.want()
+		}
+		return
+	}
+	if events&(unix.EPOLLIN|epoll.Hangup) != 0 {
+		n, errno := epoll.Recv(c.fd, c.s.buf)
+		if c.ended(n, errno) {
+			return
+		}
+		if c.check(c.s.buf[:n]) {
+			c.last = c.verdict()
+			c.want()
+		}
+	}
+	if events&unix.EPOLLOUT != 0 {
+		c.send()
+	}
+}
+
+// want waits for room as long as there is something to send.
+func (c *both) want() {
+	events := uint32(unix.EPOLLIN)
+	if c.sent < c.total || len(c.last) > 0 {
+		events |= unix.EPOLLOUT
+	}
+	_ = c.s.loop.Want(c.fd, events)
+}
+
+// send moves one chunk of the stream, then the verdict, then FIN.
+func (c *both) send() {
+	p := c.last
+	if c.sent < c.total {
+		p = pattern.At(BackSeed(c.seed), c.sent, c.total-c.sent)
+	}
+	if len(p) == 0 {
+		return
+	}
+	n, errno := epoll.Send(c.fd, p)
+	if c.ended(n, errno) {
+		return
+	}
+	if c.sent < c.total {
+		c.sent += uint64(n)
+	} else if c.last = c.last[n:]; len(c.last) == 0 {
+		_ = unix.Shutdown(c.fd, unix.SHUT_WR) // fails only after a reset, which the next recv reports
+	}
+	if c.sent == c.total {
+		c.want()
 	}
 }

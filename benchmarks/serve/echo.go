@@ -9,6 +9,7 @@ import (
 type echo struct {
 	s     *Server
 	fd    int
+	web   *conversation // nil: bytes go back as they came
 	held  []byte
 	ended bool // the peer's FIN has been read
 }
@@ -28,6 +29,9 @@ func (e *echo) Ready(events uint32) {
 		}
 		e.ended = n == 0
 		e.held = e.s.buf[:n]
+		if e.web != nil {
+			e.held = e.web.reply(e.held)
+		}
 		if !e.flush() {
 			return
 		}
@@ -53,5 +57,18 @@ func (e *echo) flush() bool {
 		e.held = e.held[n:]
 	}
 	e.held = nil
+	if e.web != nil && e.web.over {
+		return e.closed()
+	}
+	return true
+}
+
+// closed ends a WebSocket session's own direction once, behind the last frame; the peer's end is still read.
+func (e *echo) closed() bool {
+	if e.web.failed {
+		e.s.loop.Drop(e.fd)
+		return false
+	}
+	_ = unix.Shutdown(e.fd, unix.SHUT_WR) // fails only after a reset, which the next recv reports
 	return true
 }

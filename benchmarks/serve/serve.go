@@ -1,15 +1,19 @@
-// Package serve is the backend of the benchmarks: it echoes, swallows and checks, or sends the pattern.
+// Package serve is the backend of the benchmarks: it echoes, swallows and checks, sends the pattern, or pushes messages on
+// a schedule.
 //
-// One goroutine runs one loop; Serve returns when its stop function says so. Bulk sessions (sink, source) open with a
-// Preface of the client's; an echo session has no framing at all, so that any client may use it.
+// One goroutine runs one loop; Run returns when its stop function says so. Bulk sessions (sink, source, both) open with a
+// Preface of the client's, push sessions with a PushPreface; an echo session has no framing at all, or that of WebSocket,
+// so that any client may use it.
 package serve
 
 import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
+	"github.com/gobwas/ws"
 	"github.com/longsplice/longsplice/benchmarks/epoll"
 	"golang.org/x/sys/unix"
 )
@@ -17,12 +21,23 @@ import (
 // Mode is what a server does with a session's bytes.
 type Mode string
 
+// bufBytes is what one call reads or writes at most.
+const bufBytes = 256 << 10
+
 // Modes of a server.
 const (
 	Echo   Mode = "echo"   // every byte goes back
 	Sink   Mode = "sink"   // reads a Preface and that many bytes, checks them, answers with a Verdict
 	Source Mode = "source" // reads a Preface and sends that many bytes of the pattern, then FIN
+	Both   Mode = "both"   // Sink and Source at once: sends the pattern, the Verdict behind it, then FIN
+	Push   Mode = "push"   // reads a PushPreface and sends messages on its schedule until the client says stop
 )
+
+// modes in the order of their explanation.
+var modes = []Mode{Echo, Sink, Source, Both, Push}
+
+// Framed says whether sessions of this mode may be WebSocket's.
+func (m Mode) Framed() bool { return m == Echo || m == Push }
 
 // PrefaceBytes and VerdictBytes are the sizes on the wire.
 const (
@@ -55,24 +70,32 @@ func (v Verdict) append(b []byte) []byte {
 
 // Server is a set of listening addresses served in one mode.
 type Server struct {
-	Addrs    []netip.AddrPort // where it listens, ports filled in
-	Accepted uint64
-	loop     *epoll.Loop
-	mode     Mode
-	buf      []byte // shared by all sessions: nothing stays in it between events
+	Addrs     []netip.AddrPort // where it listens, ports filled in
+	Accepted  uint64
+	WebSocket bool // to be set before Run, for modes that are Framed: sessions open with RFC 6455's handshake
+	loop      *epoll.Loop
+	mode      Mode
+	buf, out  []byte // shared by all sessions: nothing stays in them between events
+	feed      feed
 }
 
 // Open listens on every address. If the first one's port is 0, the kernel's choice becomes the port of all that have
 // none, so that one port number names the whole set.
 func Open(mode Mode, addrs []netip.AddrPort) (*Server, error) {
-	if mode != Echo && mode != Sink && mode != Source {
-		return nil, fmt.Errorf("serve: unknown mode %q; use echo, sink or source", mode)
+	if !slices.Contains(modes, mode) {
+		return nil, fmt.Errorf("serve: unknown mode %q; use one of %v", mode, modes)
 	}
 	loop, err := epoll.New()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{loop: loop, mode: mode, buf: make([]byte, 256<<10)}
+	s := &Server{loop: loop, mode: mode, buf: make([]byte, bufBytes), out: make([]byte, 0, bufBytes+ws.MaxHeaderSize+PushHeadBytes)}
+	if mode == Push {
+		if err := s.feed.open(loop); err != nil {
+			loop.Close()
+			return nil, err
+		}
+	}
 	for i, addr := range addrs {
 		if i > 0 && addr.Port() == 0 {
 			addr = netip.AddrPortFrom(addr.Addr(), s.Addrs[0].Port())
@@ -131,7 +154,11 @@ func (s *Server) session(fd int) (h epoll.Handler, events uint32) {
 		return &sink{bulk: bulk{s: s, fd: fd}, firstWrong: NoneWrong}, unix.EPOLLIN
 	case Source:
 		return &source{bulk: bulk{s: s, fd: fd}}, unix.EPOLLIN
+	case Both:
+		return &both{sink: sink{bulk: bulk{s: s, fd: fd}, firstWrong: NoneWrong}}, unix.EPOLLIN
+	case Push:
+		return &pusher{s: s, fd: fd, web: s.conversation()}, epoll.Both
 	default:
-		return &echo{s: s, fd: fd}, epoll.Both
+		return &echo{s: s, fd: fd, web: s.conversation()}, epoll.Both
 	}
 }
