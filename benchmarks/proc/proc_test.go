@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"slices"
@@ -79,6 +80,31 @@ func TestTreeHoldsAChildAndItsCosts(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := Tree(1 << 30); err == nil {
+		t.Error("a process that is not there must be an error")
+	}
+}
+
+// The two accounts of one process differ by a tick each of user and system time, and by what was used between the readings.
+func TestProcessorTimeIsThatOfStatWithoutTicks(t *testing.T) {
+	before, err := SelfCPUSeconds()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for now := before; now < before+0.05; {
+		if now, err = SelfCPUSeconds(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	low, err1 := SelfCPUSeconds()
+	st, err2 := readStat(os.Getpid())
+	high, err3 := SelfCPUSeconds()
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	if st.CPUSeconds < low-2.0/userHz || st.CPUSeconds > high+2.0/userHz {
+		t.Errorf("stat says %.2f s, the clock %.6f to %.6f", st.CPUSeconds, low, high)
+	}
+	if _, err := CPUSeconds([]int{1 << 22}); err == nil {
 		t.Error("a process that is not there must be an error")
 	}
 }
