@@ -28,9 +28,7 @@ func loadCommand() *cli.Command {
 			workload("churn", "connect, one message, close, again", churn,
 				&cli.IntFlag{Name: "at-once", Value: 50, Usage: "sessions at any time"},
 				&cli.IntFlag{Name: "message", Value: 64, Usage: "`BYTES` of a message"}),
-			workload("idle", "silent sessions", idle,
-				&cli.IntSliceFlag{Name: "sessions", Value: cli.NewIntSlice(1000, 4000), Usage: "rising `NUMBERS`; memory is read at each"}),
-			stormWorkload(),
+			idleWorkload(), stormWorkload(), slowWorkload(), mixedWorkload(),
 		},
 	}
 }
@@ -86,10 +84,6 @@ func churn(c *cli.Context, cfg load.Config) (*load.Result, error) {
 	return load.Churn(load.ChurnConfig{Config: cfg, AtOnce: c.Int("at-once"), MessageBytes: c.Int("message")})
 }
 
-func idle(c *cli.Context, cfg load.Config) (*load.Result, error) {
-	return load.Idle(load.IdleConfig{Config: cfg, Steps: c.IntSlice("sessions")})
-}
-
 // show prints the result; one that is not sound ends the program with exitUnsound.
 func show(res *load.Result, asJSON bool) error {
 	if asJSON {
@@ -122,7 +116,10 @@ func describe(r *load.Result) []string {
 		say("latency      p50 %.0f us, p90 %.0f, p99 %.0f, p99.9 %.0f, max %.0f", l.P50, l.P90, l.P99, l.P999, l.Max)
 	}
 	for _, m := range r.Memory {
-		say("memory       %d bytes at %d sessions", m.RSS, m.Sessions)
+		say("memory       %d bytes and %d fds at %d sessions; all of the kernel's slab %d bytes, TCP buffers %d", m.RSS, m.FDs, m.Sessions, m.Slab, m.TCP)
+	}
+	for i := range r.Classes {
+		lines = append(lines, describeClass(&r.Classes[i]))
 	}
 	if r.Return != nil {
 		lines = append(lines, describeReturn(r.Return)...)
