@@ -95,7 +95,7 @@ func (r *slowRun) halves(pids []int) error {
 }
 
 func (r *slowRun) half(name string, pids []int) error {
-	cpu, err := proc.RunSeconds(pids)
+	cpu, err := proc.CPUSeconds(pids)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (r *slowRun) half(name string, pids []int) error {
 		return err
 	}
 	c := Class{Name: name, Sessions: r.cfg.Fast, Seconds: float64(r.now()-began) / 1e9, Bytes: r.moved - moved}
-	end, err := proc.RunSeconds(pids)
+	end, err := proc.CPUSeconds(pids)
 	if err != nil {
 		return err
 	}

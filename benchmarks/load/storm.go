@@ -144,7 +144,7 @@ func (r *stormRun) storm() error {
 		return err
 	}
 	r.pids = m.pids
-	if r.cpu, err = proc.RunSeconds(r.pids); err != nil {
+	if r.cpu, err = proc.CPUSeconds(r.pids); err != nil {
 		return err
 	}
 	if r.cfg.Victim != nil {
@@ -212,7 +212,7 @@ func (r *stormRun) greeted(s *speaker) {
 
 // readCPU is called whenever nobody is away: the last time counts.
 func (r *stormRun) readCPU() {
-	now, err := proc.RunSeconds(r.pids)
+	now, err := proc.CPUSeconds(r.pids)
 	if err != nil {
 		r.note(err)
 		return
