@@ -124,6 +124,9 @@ func (s *Summary) figure(metric int, target string) *Figure {
 
 // Ratio is a's figure over b's, round by round; ok is false if there is no round in which both have one.
 func (s *Summary) Ratio(metric int, a, b string) (r Ratio, ok bool) {
+	if metric >= len(s.rounds) { // nothing was measured
+		return r, false
+	}
 	of := s.rounds[metric]
 	spread, ok := spreadOf(of[a].over(of[b]).values())
 	if !ok {

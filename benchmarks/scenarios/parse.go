@@ -41,7 +41,7 @@ var (
 )
 
 // owned are the flags of a load command that a run gives by itself.
-var owned = []string{"to", "source", "pid", "json", "victim"}
+var owned = []string{"to", "source", "pid", "json", "kill"}
 
 // Parse reads a scenario. Its error holds everything that is wrong, a line each: FILE:LINE: key: what is wrong; what
 // would be right.

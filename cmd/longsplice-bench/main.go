@@ -25,7 +25,7 @@ func main() {
 	app := &cli.App{
 		Name:     "longsplice-bench",
 		Usage:    "load TCP balancers and measure what they cost",
-		Commands: []*cli.Command{serveCommand(), loadCommand(), compareCommand(), iocopyCommand(), laterCommand("run"), laterCommand("list"), laterCommand("report")},
+		Commands: []*cli.Command{runCommand(), listCommand(), laterCommand("report"), serveCommand(), loadCommand(), iocopyCommand()},
 		Action:   noCommand,
 		// cli would exit by itself, before the deferred calls of the commands above it.
 		ExitErrHandler: func(*cli.Context, error) {},
@@ -58,7 +58,7 @@ func laterCommand(name string) *cli.Command {
 		Usage:           "not supported yet",
 		SkipFlagParsing: true,
 		Action: func(*cli.Context) error {
-			return cli.Exit(name+": not supported yet; use compare, serve or load", exitUsage)
+			return cli.Exit(name+": not supported yet; use run, serve or load", exitUsage)
 		},
 	}
 }

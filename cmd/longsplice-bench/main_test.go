@@ -2,17 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/longsplice/longsplice/benchmarks/compare"
 )
 
-// asMain makes this test binary behave as the program itself, so that compare can start it again.
+// asMain makes this test binary behave as the program itself, so that run can start it again.
 const asMain = "LONGSPLICE_BENCH_AS_MAIN"
 
 func TestMain(m *testing.M) {
@@ -24,35 +20,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestCompareMeasuresSoundly(t *testing.T) {
-	out := filepath.Join(t.TempDir(), "results", "tiny")
-	stdout, stderr, code := program(t, "compare", "--targets", "direct,iocopy", "--full", "--rounds", "1", "--window", "100ms",
-		"--bulk-bytes", "20000000", "--load-cpu", "0", "--out", out)
-	if code != 0 {
-		t.Fatalf("exit %d:\n%s", code, stderr)
-	}
-	text, err := os.ReadFile(out + ".json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var rep compare.Report
-	if err := json.Unmarshal(text, &rep); err != nil {
-		t.Fatal(err)
-	}
-	if len(rep.Runs) != 16 || len(rep.Scenarios) != 8 || rep.Unsound() != 0 {
-		t.Errorf("%d runs in %d tables, %d unsound; want 16, 8, 0", len(rep.Runs), len(rep.Scenarios), rep.Unsound())
-	}
-	md, err := os.ReadFile(out + ".md")
-	if err != nil || string(md) != stdout {
-		t.Errorf("the Markdown file is not what was printed (%v)", err)
-	}
-	for _, want := range []string{"## idle", "| iocopy", rep.Machine.Kernel, rep.Machine.CPU} {
-		if !strings.Contains(stdout, want) {
-			t.Errorf("the report lacks %q", want)
-		}
-	}
-}
-
 func TestUsage(t *testing.T) {
 	tests := []struct {
 		name string
@@ -60,10 +27,20 @@ func TestUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		{"later commands are refused", "run -s echo.toml", exitUsage, "not supported yet"},
-		{"report too", "report results", exitUsage, "not supported yet"},
 		{"unknown command", "sprint", exitUsage, `unknown command "sprint"`},
-		{"unknown target", "compare --targets haproxy,apache", exitUsage, `unknown name "apache"`},
+		{"unknown scenario", "run -s ehco", exitUsage, `unknown scenario "ehco"`},
+		{"unknown case", "run -s echo/65", exitUsage, `scenario echo has no case "65"`},
+		{"a scenario without -s", "run echo", exitUsage, "scenarios are given by -s"},
+		{"unknown target", "run --targets haproxy,apache", exitUsage, `unknown target "apache"`},
+		{"no rounds", "run --rounds 0", exitUsage, "--rounds 1 or more"},
+		{"no threads", "run --threads 0", exitUsage, "--threads 0"},
+		{"processors that are none", "run --balancer-cpus one", exitUsage, "want numbers and ranges"},
+		{"a flag that no case gives", "run -s echo --with colour=green", exitUsage, "none of the chosen cases gives --colour"},
+		{"a value that no flag takes", "run -s echo/64 --with message=big", exitUsage, `echo.toml:`},
+		{"sessions where there are none", "run -s churn --sessions 7", exitUsage, "none of the chosen cases gives --sessions"},
+		{"a given target without its backends", "run --target mine=127.0.0.1:80", exitUsage, "needs --backend"},
+		{"a given target without an address", "run --target mine --backend 127.0.0.1:9000", exitUsage, "want NAME=ADDR:PORT"},
+		{"a given target of a known name", "run --target nginx=127.0.0.1:80 --backend 127.0.0.1:9000", exitUsage, "there is a target of this name"},
 		{"unknown mode", "serve --listen 127.0.0.1:0 --mode mirror", exitFailed, `unknown mode "mirror"`},
 		{"bad address", "load echo --to here", exitUsage, "want ip:port"},
 		{"nobody there", "load churn --to 127.0.0.1:1 --warm 1ms --for 1ms", exitUnsound, "connection refused"},
