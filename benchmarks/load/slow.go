@@ -112,7 +112,16 @@ func (r *slowRun) half(name string, pids []int) error {
 	r.res.Classes = append(r.res.Classes, c)
 	f, err := r.footprint(r.live)
 	r.res.Memory = append(r.res.Memory, f)
+	r.notePressure(name, f.TCP)
 	return err
+}
+
+// notePressure says when the streams shared less memory than they wanted: then the kernel slowed them, not the target.
+func (r *slowRun) notePressure(name string, tcpBytes int64) {
+	low, _, _, err := proc.TCPLimits()
+	if err == nil && tcpBytes > low {
+		r.res.note("%s: TCP buffers of this machine held %d bytes, net.ipv4.tcp_mem begins to press at %d: the kernel slows every stream, whatever the target does; stall fewer", name, tcpBytes, low)
+	}
 }
 
 // openStalled returns when the buffers on the stalled streams' way are full, or have been filling as long as patience

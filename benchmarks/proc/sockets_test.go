@@ -51,3 +51,10 @@ func TestAcceptedCountsThisProcess(t *testing.T) {
 		t.Errorf("%d sessions more (%v), want 3", n-before, err)
 	}
 }
+
+func TestTCPLimitsRise(t *testing.T) {
+	low, pressure, high, err := TCPLimits()
+	if err != nil || low <= 0 || low > pressure || pressure > high {
+		t.Errorf("%d, %d, %d, %v", low, pressure, high, err)
+	}
+}
