@@ -2,6 +2,7 @@ package load
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"github.com/longsplice/longsplice/benchmarks/epoll"
@@ -18,16 +19,18 @@ type EchoConfig struct {
 
 // echoRun: in the open loop message j of session i is due at (j*Sessions + i) intervals after the start, whatever the
 // answers do, and its latency counts from then: a target that stalls is charged for every message it held up
-// (coordinated omission). In the closed loop latency counts from the sending.
+// (coordinated omission), and for those that it never let begin. In the closed loop latency counts from the sending.
 type echoRun struct {
 	*driver
 	cfg       EchoConfig
+	framing   framing
 	sessions  []echoSession
 	latency   histogram
 	lateness  histogram // of the schedule
 	beganAt   int64     // schedule's zero, ns
 	interval  float64
 	scheduled uint64 // messages that have come due
+	from, to  int64  // the window, ns; both out of reach until known
 	measuring bool
 	stopping  bool
 }
@@ -42,7 +45,8 @@ func Echo(cfg EchoConfig) (*Result, error) {
 		return nil, err
 	}
 	defer d.loop.Close()
-	r := &echoRun{driver: d, cfg: cfg, sessions: make([]echoSession, cfg.Sessions), latency: newHistogram(), lateness: newHistogram()}
+	r := &echoRun{driver: d, cfg: cfg, framing: d.newFraming(cfg.MessageBytes), sessions: make([]echoSession, cfg.Sessions)}
+	r.latency, r.lateness, r.from, r.to = newHistogram(), newHistogram(), math.MaxInt64, math.MaxInt64
 	if err := d.openAll(cfg.Sessions, r.open); err != nil {
 		return nil, err
 	}
@@ -55,7 +59,11 @@ func Echo(cfg EchoConfig) (*Result, error) {
 	if err := r.window(); err != nil {
 		return nil, err
 	}
-	return d.res, r.drain()
+	if err := r.drain(); err != nil {
+		return nil, err
+	}
+	r.sum()
+	return d.res, r.hangUp()
 }
 
 func (r *echoRun) open(i int) {
@@ -85,33 +93,59 @@ func (r *echoRun) window() error {
 	if err != nil {
 		return err
 	}
-	r.measuring = true
+	r.measuring, r.from = true, r.now()
 	if err := r.turnFor(r.cfg.For); err != nil {
 		return err
 	}
-	r.measuring = false
+	r.measuring, r.to = false, r.now()
 	r.res.Bytes = r.res.Messages * uint64(r.cfg.MessageBytes)
-	r.res.Latency, r.res.Schedule = r.latency.summary(), r.lateness.schedule(r.cfg.Rate)
+	r.res.Schedule = r.lateness.schedule(r.cfg.Rate)
 	return m.stop(r.res)
 }
 
 // drain lets every session finish its message; an answer that does not come is a failed session.
 func (r *echoRun) drain() error {
 	r.stopping = true
-	waiting := func() (n int) {
+	waiting := func(s *echoSession) bool { return s.fd >= 0 && s.sent > 0 }
+	done := func() bool {
 		for i := range r.sessions {
-			if s := &r.sessions[i]; s.fd >= 0 && s.received < s.sent {
-				n++
+			if waiting(&r.sessions[i]) {
+				return false
 			}
 		}
-		return n
+		return true
 	}
-	done, err := r.turnUntil(r.driver.cfg.Patience, func() bool { return waiting() == 0 })
-	if n := waiting(); !done && n > 0 {
-		r.res.Failed += uint64(n)
-		r.note(errors.New("an answer did not come"))
+	_, err := r.turnUntil(r.driver.cfg.Patience, done)
+	for i := range r.sessions {
+		if s := &r.sessions[i]; waiting(s) {
+			s.fail(errors.New("an answer did not come"))
+		}
 	}
 	return err
+}
+
+// sum writes the latencies. In the open loop they are those of the messages that were due in the window: one whose answer
+// is not there by now, or that has not even begun, has taken at least until now.
+func (r *echoRun) sum() {
+	now := r.now()
+	for i := range r.sessions {
+		s := &r.sessions[i]
+		for j := s.done; r.cfg.Rate > 0 && j < s.due; j++ {
+			r.account(r.dueAt(j*uint64(len(r.sessions))+uint64(i)), now)
+		}
+	}
+	r.res.Latency = r.latency.summary()
+	r.res.judge(onlyCPU())
+}
+
+// hangUp ends WebSocket's sessions by close frames. Those without framing just end.
+func (r *echoRun) hangUp() error {
+	for i := range r.sessions {
+		if s := &r.sessions[i]; s.fd >= 0 && s.sent == 0 {
+			s.session.hangUp(s)
+		}
+	}
+	return r.allEnd("a session did not end with a close frame")
 }
 
 // makeDue hands out the messages whose time has come.
@@ -127,7 +161,7 @@ func (r *echoRun) makeDue() {
 		}
 		s := &r.sessions[r.scheduled%uint64(len(r.sessions))]
 		r.scheduled++
-		if s.due++; s.fd >= 0 && s.sent == s.received {
+		if s.due++; s.fd >= 0 && s.sent == 0 {
 			s.flush()
 		}
 	}
@@ -135,12 +169,24 @@ func (r *echoRun) makeDue() {
 
 func (r *echoRun) dueAt(k uint64) int64 { return r.beganAt + int64(float64(k)*r.interval) }
 
+// account records a message's latency if it belongs to the window: in the open loop by when it was due, in the closed one
+// by when its answer came.
+func (r *echoRun) account(from, now int64) {
+	counts := r.measuring
+	if r.cfg.Rate > 0 {
+		counts = r.from <= from && from < r.to
+	}
+	if counts {
+		r.latency.record(now - from)
+	}
+}
+
 type echoSession struct {
 	session
 	run            *echoRun
 	index          int
 	seed           uint64
-	sent, received uint64 // stream positions
+	sent, received int    // bytes of the message under way, on the wire and of its payload; 0, 0: none is
 	done, due      uint64 // messages back, messages that may have been sent
 	sentAt         int64
 }
@@ -155,17 +201,26 @@ func (s *echoSession) Ready(events uint32) {
 		if !more {
 			return
 		}
-		if at := pattern.Check(s.seed, s.received, got); at >= 0 || s.received+uint64(len(got)) > s.sent {
-			s.wrong(s.received + uint64(max(at, 0)))
-			return
-		}
-		s.received += uint64(len(got))
-		if s.received == (s.done+1)*uint64(s.run.cfg.MessageBytes) {
-			s.answered()
+		s.deliver(got, s)
+		if s.web != nil && s.fd >= 0 {
+			s.flush() // what frames between the messages ask for
 		}
 		if len(got) < len(s.d.buf) && events&epoll.Hangup == 0 {
 			return
 		}
+	}
+}
+
+// take compares what came back with what was sent of this message.
+func (s *echoSession) take(payload []byte) {
+	f := &s.run.framing
+	at := pattern.Check(s.seed, s.done*uint64(f.size)+uint64(s.received), payload)
+	if at >= 0 || s.received+len(payload) > s.sent-(f.wire-f.size) {
+		s.wrong(s.done*uint64(f.size) + uint64(s.received+max(at, 0)))
+		return
+	}
+	if s.received += len(payload); s.received == f.size {
+		s.answered()
 	}
 }
 
@@ -177,8 +232,9 @@ func (s *echoSession) answered() {
 		from = r.dueAt(s.done*uint64(len(r.sessions)) + uint64(s.index))
 	}
 	s.done++
+	s.sent, s.received = 0, 0
+	r.account(from, now)
 	if r.measuring {
-		r.latency.record(now - from)
 		r.res.Messages++
 	}
 	if r.stopping {
@@ -191,17 +247,22 @@ func (s *echoSession) answered() {
 	s.flush()
 }
 
-// flush sends what is left of the message under way: the next one begins only when this one is back.
+// flush sends what is left of the message under way, or begins the next one that is due: when this one is back.
 func (s *echoSession) flush() {
-	if s.due == s.done || s.fd < 0 {
-		return
-	}
-	end := (s.done + 1) * uint64(s.run.cfg.MessageBytes)
-	for s.sent < end && s.fd >= 0 {
-		n := s.send(pattern.At(s.seed, s.sent, end-s.sent))
+	f := &s.run.framing
+	for s.fd >= 0 {
+		if s.web != nil && (s.sent == 0 || s.sent == f.wire) && !s.sendControl() {
+			return
+		}
+		if s.sent == f.wire || s.sent == 0 && (s.due == s.done || s.run.stopping) {
+			return
+		}
+		n := s.send(f.message(s.seed, s.done, s.sent))
 		if n == 0 {
 			return
 		}
-		s.sent += uint64(n)
+		s.sent += n
 	}
 }
+
+func (s *echoSession) closed() { s.end() }

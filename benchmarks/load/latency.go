@@ -1,6 +1,10 @@
 package load
 
-import "github.com/HdrHistogram/hdrhistogram-go"
+import (
+	"math"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
 
 // Latency in microseconds. In an open loop it counts from the message's scheduled time, sent or not: a target that stalls
 // is charged for every message it held up, so that no further correction for coordinated omission is due. In a closed
@@ -54,7 +58,7 @@ func (h histogram) summary() *Latency {
 	}
 	l := &Latency{Count: uint64(h.h.TotalCount()), P50: h.us(50), P90: h.us(90), P99: h.us(99), P999: h.us(99.9), Max: h.us(100)}
 	for _, p := range percentiles {
-		l.Distribution = append(l.Distribution, Point{p / 100, h.us(p)})
+		l.Distribution = append(l.Distribution, Point{math.Round(p*100) / 1e4, h.us(p)})
 	}
 	return l
 }

@@ -5,6 +5,8 @@
 package load
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -26,12 +28,22 @@ type Config struct {
 	PID     int              // process whose tree's costs are measured; 0: none
 	Warm    time.Duration    // load before the window
 	For     time.Duration    // the window, for workloads that have one
+	// WebSocket opens every session with RFC 6455's handshake and sends each message as a frame; echo, push and churn know it.
+	WebSocket bool
+	Path      string // of the handshake's request; "": "/"
 	// Syscalls asks for the target's system calls to be counted, which needs privileges and costs every call something.
 	Syscalls bool
 	// Patience is how long answers may take at the end, and streams may stand still, before that counts as failure;
 	// 0: five seconds.
 	Patience time.Duration
+	// Stop, when it is closed, ends the run with ErrStopped; nil: nothing does.
+	Stop <-chan struct{}
+	// Progress is told now and then what is being done and which part of it (0..1) is; nil: nobody is.
+	Progress func(doing string, part float64)
 }
+
+// ErrStopped says that Config.Stop ended the run.
+var ErrStopped = errors.New("stopped before the end")
 
 // driver holds what the workloads share: the loop, the clock, the opening of connections, the account of faults.
 type driver struct {
@@ -41,17 +53,16 @@ type driver struct {
 	began   time.Time
 	buf     []byte
 	dialled int // connections begun
-	up      int // connections that are or were established
+	up      int // sessions that are or were established
 	live    int // sessions that have not ended
+	stage   progress
 }
 
 func newDriver(cfg Config, workload string) (*driver, error) {
 	if len(cfg.To) == 0 {
 		return nil, fmt.Errorf("load %s: no address to connect to", workload)
 	}
-	if cfg.Patience == 0 {
-		cfg.Patience = patience
-	}
+	cfg.Patience, cfg.Path = cmp.Or(cfg.Patience, patience), cmp.Or(cfg.Path, "/")
 	loop, err := epoll.New()
 	if err != nil {
 		return nil, err
@@ -72,7 +83,11 @@ func (d *driver) dial(s *session, h epoll.Handler, events uint32) {
 		source = d.cfg.Sources[i%n]
 	}
 	*s = session{d: d, fd: -1}
-	fd, err := epoll.Connect(d.cfg.To[i%len(d.cfg.To)], source)
+	to := d.cfg.To[i%len(d.cfg.To)]
+	if d.cfg.WebSocket {
+		s.web = newWebSocket(to.String(), d.cfg.Path)
+	}
+	fd, err := epoll.Connect(to, source)
 	if err == nil {
 		if err = d.loop.Add(fd, events, h); err != nil {
 			unix.Close(fd)
@@ -92,6 +107,7 @@ func (d *driver) openAll(n int, open func(i int)) error {
 	opened, before := 0, d.up+int(d.res.Failed)
 	pending := func() int { return opened - (d.up + int(d.res.Failed) - before) }
 	deadline := time.Now().Add(connectLimit)
+	d.stage.begin("opening sessions", func() float64 { return float64(opened-pending()) / float64(n) })
 	for opened < n || pending() > 0 {
 		for opened < n && pending() < connectAtOnce {
 			open(opened)
@@ -100,11 +116,24 @@ func (d *driver) openAll(n int, open func(i int)) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("open %d sessions: %d not established within %s", n, n-opened+pending(), connectLimit)
 		}
-		if err := d.loop.Turn(10 * time.Millisecond); err != nil {
+		if err := d.turn(10 * time.Millisecond); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// turn hands out one batch of events.
+func (d *driver) turn(wait time.Duration) error {
+	select {
+	case <-d.cfg.Stop:
+		return ErrStopped
+	default:
+	}
+	if d.cfg.Progress != nil {
+		d.stage.tell(d.cfg.Progress)
+	}
+	return d.loop.Turn(wait)
 }
 
 // turnUntil runs the loop until done or until the limit has passed; it returns whether done came first.
@@ -115,7 +144,7 @@ func (d *driver) turnUntil(limit time.Duration, done func() bool) (bool, error) 
 		if left <= 0 {
 			return false, nil
 		}
-		if err := d.loop.Turn(min(left, 50*time.Millisecond)); err != nil {
+		if err := d.turn(min(left, 50*time.Millisecond)); err != nil {
 			return false, err
 		}
 	}
@@ -124,6 +153,8 @@ func (d *driver) turnUntil(limit time.Duration, done func() bool) (bool, error) 
 
 // turnFor runs the loop for that long, or until no session is left.
 func (d *driver) turnFor(t time.Duration) error {
+	began := time.Now()
+	d.stage.during(func() float64 { return float64(time.Since(began)) / float64(t) })
 	_, err := d.turnUntil(t, func() bool { return d.live == 0 })
 	return err
 }
@@ -136,18 +167,20 @@ func (d *driver) note(err error) {
 
 // session is one connection's place in the account; workloads embed it.
 type session struct {
-	d  *driver
-	fd int // -1: ended
-	up bool
+	d   *driver
+	fd  int // -1: ended
+	up  bool
+	web *webSocket // nil: bytes without framing
 }
 
-// established is to be called at every event: the first one tells how connect ended.
+// established is to be called at every event: the first one tells how connect ended, and those after it move WebSocket's
+// handshake on. True: the session may send and receive.
 func (s *session) established(events uint32) bool {
 	if s.fd < 0 {
 		return false
 	}
 	if s.up {
-		return true
+		return s.web == nil || s.web.open || s.shake(events)
 	}
 	if events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 		code, _ := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
@@ -155,6 +188,9 @@ func (s *session) established(events uint32) bool {
 		return false
 	}
 	s.up = true
+	if s.web != nil {
+		return s.shake(events)
+	}
 	s.d.up++
 	return true
 }
@@ -189,7 +225,15 @@ func readable(events uint32) bool { return events&(unix.EPOLLIN|epoll.Hangup) !=
 // recv reads into the driver's buffer. More is false if there is nothing, or the session has ended: with an error, or
 // with a FIN, which is a fault here too.
 func (s *session) recv() (got []byte, more bool) {
-	n, errno := epoll.Recv(s.fd, s.d.buf)
+	if w := s.web; w != nil && len(w.answer) > 0 { // came with the handshake's answer
+		got, w.answer = w.answer, nil
+		return got, true
+	}
+	return s.received(epoll.Recv(s.fd, s.d.buf))
+}
+
+// received judges what a recv into the driver's buffer brought.
+func (s *session) received(n int, errno unix.Errno) (got []byte, more bool) {
 	switch {
 	case errno == unix.EAGAIN:
 		return nil, false
@@ -210,4 +254,14 @@ func (s *session) send(p []byte) int {
 		s.fail(fmt.Errorf("send: %w", errno))
 	}
 	return n
+}
+
+// allEnd waits for the sessions' ends; those that do not end within the patience have failed, and why says it.
+func (d *driver) allEnd(why string) error {
+	_, err := d.turnUntil(d.cfg.Patience, func() bool { return d.live == 0 })
+	if d.live > 0 {
+		d.res.Failed += uint64(d.live)
+		d.note(errors.New(why))
+	}
+	return err
 }

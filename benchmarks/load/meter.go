@@ -56,6 +56,7 @@ type meter struct {
 
 func (d *driver) startMeter() (*meter, error) {
 	m := &meter{d: d}
+	d.stage.begin("measuring", nil)
 	if d.cfg.PID != 0 {
 		pids, err := proc.Tree(d.cfg.PID)
 		if err != nil {
@@ -89,6 +90,7 @@ func (m *meter) countCalls() {
 // stop writes the window's length and costs into the result, and who was the limit. The result's latency is there already.
 func (m *meter) stop(res *Result) error {
 	res.Seconds = time.Since(m.at).Seconds()
+	m.d.stage.begin("ending", nil)
 	end, err := m.read()
 	if err != nil {
 		return err

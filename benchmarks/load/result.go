@@ -17,7 +17,7 @@ type Result struct {
 	Latency    *Latency         `json:"latency,omitempty"`
 	Schedule   *Schedule        `json:"schedule,omitempty"` // open loop only
 	Memory     []Footprint      `json:"memory,omitempty"`
-	Held       *Footprint       `json:"held,omitempty"` // at the end of the window, the sessions still open
+	Held       *Footprint       `json:"held,omitempty"`    // at the end of the window, the sessions still open
 	Classes    []Class          `json:"classes,omitempty"` // mixed, slow: figures by class of session
 	Return     *Return          `json:"return,omitempty"`  // storm
 	Syscalls   *syscount.Counts `json:"syscalls,omitempty"`
