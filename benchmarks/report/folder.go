@@ -92,7 +92,7 @@ func (r *Report) Save(dir string) error {
 	if err := replace(filepath.Join(dir, jsonName), text); err != nil {
 		return err
 	}
-	for name, write := range map[string]func(io.Writer) error{markdownName: r.Markdown} {
+	for name, write := range map[string]func(io.Writer) error{markdownName: r.Markdown, pageName: r.HTML} {
 		var b bytes.Buffer
 		if err := write(&b); err != nil {
 			return err

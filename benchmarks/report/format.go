@@ -66,12 +66,16 @@ func percent(noise, median float64) string {
 	return fmt.Sprintf("±%.0f%%", math.Ceil(100*noise/math.Abs(median)-0.001))
 }
 
-// ratioText is "0.36 ±0.05"; without noise, "0.36".
+// ratioText is "0.36 ±0.05", below a tenth "0.062 ±0.003"; without noise, "0.36".
 func ratioText(r Ratio) string {
-	if math.IsInf(r.Noise, 1) || r.Noise == 0 {
-		return fmt.Sprintf("%.2f", r.Median)
+	digits, least := 2, 0.01
+	if math.Abs(r.Median) < 0.0995 {
+		digits, least = 3, 0.001
 	}
-	return fmt.Sprintf("%.2f ±%.2f", r.Median, math.Max(r.Noise, 0.01))
+	if math.IsInf(r.Noise, 1) || r.Noise == 0 {
+		return fmt.Sprintf("%.*f", digits, r.Median)
+	}
+	return fmt.Sprintf("%.*f ±%.*f", digits, r.Median, digits, max(r.Noise, least))
 }
 
 // plural is "1 round", "3 rounds".

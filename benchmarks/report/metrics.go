@@ -57,7 +57,7 @@ func Metrics(workload string) []Metric {
 	case "storm":
 		return join(returnMetrics, held, context)
 	case "slow":
-		return join(costsPerGB, held, context)
+		return join(slowMetrics, costsPerGB, held, context)
 	}
 	return join(latencies, held, context)
 }

@@ -27,6 +27,26 @@ var (
 	}
 )
 
+// slowMetrics compare the fast streams' halves, without and beside the stalled ones.
+var slowMetrics = []Metric{
+	{"speed kept", "%", Higher, "Rate of the fast streams beside the stalled ones, as a share of their rate alone.", func(r *load.Result) (float64, bool) {
+		v, ok := ratioOf(r, load.SlowBeside, load.SlowAlone, func(c *load.Class) (float64, bool) { return over(float64(c.Bytes), c.Seconds) })
+		return 100 * v, ok
+	}},
+	{"RSS per stalled session", "B", Lower, "Growth of the balancer's resident memory for each stalled session.", slope(rss)},
+	{"kernel memory per stalled session", "B", Lower, "Growth of the machine's slab and TCP memory for each stalled session: the bytes that wait in sockets and pipes are in it.", slope(kernel)},
+}
+
+// ratioOf is a figure of one class over that of another.
+func ratioOf(r *load.Result, a, b string, of func(*load.Class) (float64, bool)) (float64, bool) {
+	v, ok1 := class(a, of)(r)
+	d, ok2 := class(b, of)(r)
+	if !ok1 || !ok2 {
+		return 0, false
+	}
+	return over(v, d)
+}
+
 func returned(of func(*load.Return) (float64, bool)) reading {
 	return func(r *load.Result) (float64, bool) {
 		if r.Return == nil {
@@ -52,6 +72,7 @@ func classMetrics(results []*load.Result) (out []Metric) {
 			Metric{n + " p50", "µs", Lower, "Of the sessions called " + n + ".", class(n, func(c *load.Class) (float64, bool) { return in(c.Latency, p50) })},
 			Metric{n + " messages per s", "1/s", Higher, "Of the sessions called " + n + ".", class(n, func(c *load.Class) (float64, bool) { return over(float64(c.Messages), c.Seconds) })},
 			Metric{n + " MB per s", "MB/s", Higher, "Of the sessions called " + n + ".", class(n, func(c *load.Class) (float64, bool) { return over(float64(c.Bytes)/1e6, c.Seconds) })},
+			Metric{n + " CPU s per GB", "s/GB", Lower, "While the sessions called " + n + " were measured.", class(n, func(c *load.Class) (float64, bool) { return over(c.CPU, float64(c.Bytes)/1e9) })},
 		)
 	}
 	return out

@@ -47,7 +47,7 @@ func (r *Report) Summaries() []Summary {
 
 func (r *Report) summarise(c Case) Summary {
 	s := Summary{Case: c}
-	for _, m := range append(classMetrics(r.results(c.ID())), c.Metrics()...) {
+	for _, m := range r.metrics(c) {
 		values := r.values(c.ID(), m)
 		if len(values) > 0 {
 			s.Metrics = append(s.Metrics, m)
@@ -60,6 +60,15 @@ func (r *Report) summarise(c Case) Summary {
 		}
 	}
 	return s
+}
+
+// metrics are the case's, with those of the classes of sessions that its results tell apart.
+func (r *Report) metrics(c Case) []Metric {
+	classes := classMetrics(r.results(c.ID()))
+	if c.Workload == "mixed" {
+		return join(classes, c.Metrics())
+	}
+	return join(c.Metrics(), classes)
 }
 
 // results are those of a case, sound or not.
