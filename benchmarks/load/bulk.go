@@ -10,39 +10,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BulkConfig says that Streams streams together carry Bytes, up (to a sink) or down (from a source). The window is the whole
-// run, from the first connect to the last byte confirmed, so that no byte in flight is counted twice or not at all.
+// BulkConfig says that Streams streams together carry Bytes: down from a source, Up to a sink, or Both at once, half of them
+// each way, with a server in mode both. The window is the whole run, from the first connect to the last byte confirmed, so
+// that no byte in flight is counted twice or not at all.
 type BulkConfig struct {
 	Config
-	Streams int
-	Bytes   uint64
-	Up      bool
+	Streams  int
+	Bytes    uint64
+	Up, Both bool
 }
 
 type bulkRun struct {
 	*driver
-	each  uint64 // bytes per stream
+	cfg   BulkConfig
+	each  uint64 // bytes per stream and direction
 	moved uint64 // bytes of all streams so far
 }
 
 // Bulk runs until every stream has ended.
 func Bulk(cfg BulkConfig) (*Result, error) {
-	if cfg.Streams < 1 || cfg.Bytes < uint64(cfg.Streams) {
-		return nil, errors.New("load bulk: needs streams >= 1 and at least one byte for each")
+	parts := uint64(max(cfg.Streams, 0))
+	if cfg.Both {
+		parts *= 2
+	}
+	if parts == 0 || cfg.Bytes < parts {
+		return nil, errors.New("load bulk: needs streams >= 1 and at least one byte for each, and each way")
 	}
 	d, err := newDriver(cfg.Config, "bulk")
 	if err != nil {
 		return nil, err
 	}
 	defer d.loop.Close()
-	r := &bulkRun{driver: d, each: cfg.Bytes / uint64(cfg.Streams)}
+	r := &bulkRun{driver: d, cfg: cfg, each: cfg.Bytes / parts}
 	m, err := r.startMeter()
 	if err != nil {
 		return nil, err
 	}
 	for i := range cfg.Streams {
-		r.open(i, cfg.Up)
+		r.open(i)
 	}
+	d.stage.begin("measuring", func() float64 { return float64(r.moved) / float64(cfg.Bytes) })
 	if err := r.finish(); err != nil {
 		return nil, err
 	}
@@ -53,25 +60,29 @@ func Bulk(cfg BulkConfig) (*Result, error) {
 func (r *bulkRun) finish() error {
 	for seen := ^uint64(0); seen != r.moved; {
 		seen = r.moved
-		if done, err := r.turnUntil(r.cfg.Patience, func() bool { return r.live == 0 }); done || err != nil {
+		if done, err := r.turnUntil(r.driver.cfg.Patience, func() bool { return r.live == 0 }); done || err != nil {
 			return err
 		}
 	}
 	r.res.Failed += uint64(r.live)
-	r.note(fmt.Errorf("%d streams stood still for %s", r.live, r.cfg.Patience))
+	r.note(fmt.Errorf("%d streams stood still for %s", r.live, r.driver.cfg.Patience))
 	return nil
 }
 
-func (r *bulkRun) open(i int, up bool) {
+func (r *bulkRun) open(i int) {
 	b := bulkStream{run: r, seed: pattern.Seed(i)}
 	b.head = serve.Preface{Seed: b.seed, Length: r.each}.Append(nil)
-	if up {
+	switch {
+	case r.cfg.Both:
+		s := &twoWay{bulkStream: b}
+		r.dial(&s.session, s, unix.EPOLLOUT)
+	case r.cfg.Up:
 		s := &upload{bulkStream: b}
 		r.dial(&s.session, s, unix.EPOLLOUT)
-		return
+	default:
+		s := &download{bulkStream: b}
+		r.dial(&s.session, s, unix.EPOLLOUT)
 	}
-	s := &download{bulkStream: b}
-	r.dial(&s.session, s, unix.EPOLLOUT)
 }
 
 // bulkStream is level-triggered and moves one chunk per event.

@@ -88,7 +88,8 @@ func (s *session) deliver(got []byte, to taker) {
 		case op == ws.OpPing:
 			s.pong(part)
 		case op == ws.OpClose && part.Last:
-			s.closeCame(to)
+			s.closeCame(to) // nothing may follow it, and another session may be in this place now
+			return
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package load_test
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/netip"
@@ -17,12 +18,16 @@ import (
 const window = 100 * time.Millisecond
 
 // backend serves in a goroutine until the test ends.
-func backend(t *testing.T, mode serve.Mode) netip.AddrPort {
+func backend(t *testing.T, mode serve.Mode) netip.AddrPort { return framedBackend(t, mode, false) }
+
+// framedBackend may speak WebSocket.
+func framedBackend(t *testing.T, mode serve.Mode, web bool) netip.AddrPort {
 	t.Helper()
 	s, err := serve.Open(mode, []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.WebSocket = web
 	var stop atomic.Bool
 	ended := make(chan error)
 	go func() { ended <- s.Run(stop.Load) }()
@@ -47,6 +52,30 @@ func bulk(to netip.AddrPort, streams int, bytes uint64, up bool) (*load.Result, 
 	return load.Bulk(load.BulkConfig{Config: config(to), Streams: streams, Bytes: bytes, Up: up})
 }
 
+func bothWays(to netip.AddrPort) (*load.Result, error) {
+	return load.Bulk(load.BulkConfig{Config: config(to), Streams: 3, Bytes: 6_000_006, Both: true})
+}
+
+func webEcho(bytes int, rate float64) func(to netip.AddrPort) (*load.Result, error) {
+	return func(to netip.AddrPort) (*load.Result, error) {
+		return load.Echo(load.EchoConfig{Config: webConfig(to), Sessions: 20, MessageBytes: bytes, Rate: rate})
+	}
+}
+
+func webChurn(to netip.AddrPort) (*load.Result, error) {
+	return load.Churn(load.ChurnConfig{Config: webConfig(to), AtOnce: 5, MessageBytes: 64})
+}
+
+func push(cfg load.Config, bytes int, together bool) (*load.Result, error) {
+	return load.Push(load.PushConfig{Config: cfg, Sessions: 20, MessageBytes: bytes, Rate: 1000, Together: together})
+}
+
+func webConfig(to netip.AddrPort) load.Config {
+	cfg := config(to)
+	cfg.WebSocket = true
+	return cfg
+}
+
 func idle(to netip.AddrPort) (*load.Result, error) {
 	return load.Idle(load.IdleConfig{Config: config(to), Steps: []int{10, 100}})
 }
@@ -59,38 +88,56 @@ func config(to netip.AddrPort) load.Config {
 var workloads = []struct {
 	name string
 	mode serve.Mode
+	web  bool
 	run  func(to netip.AddrPort) (*load.Result, error)
 	done func(r *load.Result) bool
 }{
 	{
-		"echo, closed loop", serve.Echo, func(to netip.AddrPort) (*load.Result, error) { return echo(to, 20, 64, 0) },
+		"echo, closed loop", serve.Echo, false, func(to netip.AddrPort) (*load.Result, error) { return echo(to, 20, 64, 0) },
 		func(r *load.Result) bool { return r.Messages > 0 && r.Latency.Count == r.Messages },
 	},
 	{
-		"echo, messages larger than any buffer", serve.Echo, func(to netip.AddrPort) (*load.Result, error) { return echo(to, 5, 256<<10, 0) },
+		"echo, messages larger than any buffer", serve.Echo, false, func(to netip.AddrPort) (*load.Result, error) { return echo(to, 5, 256<<10, 0) },
 		func(r *load.Result) bool { return r.Messages > 0 && r.Bytes == r.Messages<<18 },
 	},
 	{
-		"echo, open loop", serve.Echo, func(to netip.AddrPort) (*load.Result, error) { return echo(to, 20, 64, 1000) },
+		"echo, open loop", serve.Echo, false, func(to netip.AddrPort) (*load.Result, error) { return echo(to, 20, 64, 1000) },
 		func(r *load.Result) bool { return r.Messages > 0 && r.Latency.Count > 0 && r.Schedule != nil },
 	},
-	{"churn", serve.Echo, churn, func(r *load.Result) bool { return r.Sessions > 0 }},
+	{"churn", serve.Echo, false, churn, func(r *load.Result) bool { return r.Sessions > 0 }},
 	{
-		"bulk down", serve.Source, func(to netip.AddrPort) (*load.Result, error) { return bulk(to, 3, 3_000_003, false) },
+		"bulk down", serve.Source, false, func(to netip.AddrPort) (*load.Result, error) { return bulk(to, 3, 3_000_003, false) },
 		func(r *load.Result) bool { return r.Bytes == 3_000_003 },
 	},
 	{
-		"bulk up", serve.Sink, func(to netip.AddrPort) (*load.Result, error) { return bulk(to, 3, 3_000_003, true) },
+		"bulk up", serve.Sink, false, func(to netip.AddrPort) (*load.Result, error) { return bulk(to, 3, 3_000_003, true) },
 		func(r *load.Result) bool { return r.Bytes == 3_000_003 },
 	},
-	{"idle", serve.Echo, idle, func(r *load.Result) bool { return r.Sessions == 100 }},
+	{"bulk both ways", serve.Both, false, bothWays, func(r *load.Result) bool { return r.Bytes == 6_000_006 }},
+	{"idle", serve.Echo, false, idle, func(r *load.Result) bool { return r.Sessions == 100 }},
+	{
+		"push", serve.Push, false, func(to netip.AddrPort) (*load.Result, error) { return push(config(to), 100, false) },
+		func(r *load.Result) bool { return r.Messages > 0 && r.Latency.Count > 0 },
+	},
+	{
+		"push, all sessions at once, the shortest message", serve.Push, false, func(to netip.AddrPort) (*load.Result, error) { return push(config(to), serve.PushHeadBytes, true) },
+		func(r *load.Result) bool { return r.Messages > 0 && r.Latency.Count > 0 },
+	},
+	{"WebSocket echo, closed loop", serve.Echo, true, webEcho(64, 0), func(r *load.Result) bool { return r.Messages > 0 }},
+	{"WebSocket echo, open loop", serve.Echo, true, webEcho(126, 1000), func(r *load.Result) bool { return r.Messages > 0 }},
+	{"WebSocket echo, messages larger than any buffer", serve.Echo, true, webEcho(256<<10, 0), func(r *load.Result) bool { return r.Messages > 0 }},
+	{"WebSocket churn", serve.Echo, true, webChurn, func(r *load.Result) bool { return r.Sessions > 0 && r.Latency.Count >= r.Sessions }},
+	{
+		"WebSocket push", serve.Push, true, func(to netip.AddrPort) (*load.Result, error) { return push(webConfig(to), 1000, false) },
+		func(r *load.Result) bool { return r.Messages > 0 && r.Latency.Count > 0 },
+	},
 }
 
 func TestWorkloadsAreSoundWithoutABalancer(t *testing.T) {
 	for _, w := range workloads {
 		t.Run(w.name, func(t *testing.T) {
 			testkit.LeakCheck(t)
-			res, err := w.run(backend(t, w.mode))
+			res, err := w.run(framedBackend(t, w.mode, w.web))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -115,7 +162,7 @@ func TestFaultyBalancersAreCaught(t *testing.T) {
 	for _, w := range workloads {
 		for _, f := range faults {
 			t.Run(w.name+", "+f.name, func(t *testing.T) {
-				res, err := w.run(faultyProxy(t, backend(t, w.mode), w.mode, f.breaks))
+				res, err := w.run(faultyProxy(t, framedBackend(t, w.mode, w.web), w.mode, afterHandshake(f.breaks)))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -184,6 +231,16 @@ func TestBadParametersAreRefused(t *testing.T) {
 
 // fault changes a chunk on its way; false ends the stream after it.
 type fault func(chunk []byte) ([]byte, bool)
+
+// afterHandshake spares the answer to WebSocket's handshake, so that frames meet the fault.
+func afterHandshake(breaks fault) fault {
+	return func(chunk []byte) ([]byte, bool) {
+		if bytes.HasPrefix(chunk, []byte("HTTP/1.1 101")) {
+			return chunk, true
+		}
+		return breaks(chunk)
+	}
+}
 
 func whole(chunk []byte) ([]byte, bool) { return chunk, true }
 
