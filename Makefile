@@ -10,6 +10,7 @@ SIM_FOR   ?= $(if $(SIM_SEEDS),,10m)
 SIM_FIRST ?= random
 SOAK_BYTES ?= $(if $(SOAK_FOR),,107e9)
 TESTFLAGS ?=
+BENCHFLAGS ?=
 
 # A clone without tags is named by its commit, a tree without git is "dev".
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -19,7 +20,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: run test check build race fuzz-smoke sim soak faults baselines bench bench-peers generate verify-generated fmt fmt-check vet ladder lint install clean help
+.PHONY: run test check build race fuzz-smoke sim soak faults baselines bench bench-full bench-peers generate verify-generated fmt fmt-check vet ladder lint install clean help
 
 run: build ## the demo: backends, clients and the real data path in one process
 	bin/longsplice demo
@@ -59,8 +60,11 @@ faults: ## the wrong lines of pkg/matrix/testdata/faults (FAULTS=regexp over "ro
 baselines: ## how connections end through longsplice, HAProxy, nginx and io.Copy
 	GO='$(GO)' benchmarks/baselines.sh
 
-bench: build ## longsplice beside HAProxy and nginx on this machine
-	benchmarks/compare.sh
+bench: build ## the short set: longsplice beside its peers on this machine, in under 10 minutes (BENCHFLAGS: of run)
+	bin/longsplice-bench run $(BENCHFLAGS)
+
+bench-full: build ## every case
+	bin/longsplice-bench run --full $(BENCHFLAGS)
 
 bench-peers: ## install the programs that bench compares with
 	benchmarks/install-peers.sh

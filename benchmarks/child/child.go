@@ -138,14 +138,13 @@ func (p *Process) Kill() {
 	<-p.ended
 }
 
-// Failure describes a program that did not do what it should, with how it ended and the end of what it wrote.
+// Failure describes a program that did not do what it should, with how it ended and the end of what it wrote, in a line.
 func (p *Process) Failure(what string) error {
 	if p.HasEnded() {
 		what += " (" + p.cmd.ProcessState.String() + ")"
 	}
-	text := bytes.TrimSpace(p.errors.bytes())
-	if len(text) > 0 {
-		what += ": " + string(text[max(len(text)-800, 0):])
+	if text := strings.Join(strings.Fields(string(p.errors.bytes())), " "); text != "" {
+		what += ": " + text[max(len(text)-800, 0):]
 	}
 	return fmt.Errorf("%s: %s", p.cmd.Args[0], what)
 }

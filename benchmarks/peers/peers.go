@@ -21,7 +21,7 @@ type Data struct {
 	Backends     []netip.AddrPort // used in turn
 	Dir          string           // an empty folder for pid files and the like
 	Threads      int              // workers, threads: the same for all
-	MaxSessions  int              // what OpenFiles allows at two descriptors a session
+	MaxSessions  int              // what OpenFiles allows
 	OpenFiles    int              // RLIMIT_NOFILE of the balancer
 	StreamModule string           // path of nginx's stream module; "": built in
 }

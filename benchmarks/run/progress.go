@@ -64,7 +64,7 @@ func (p *Progress) line(run report.Run) string {
 		shown := 0
 		for _, m := range p.cases[run.Case].Metrics() {
 			if v, ok := m.Of(run.Result); ok && shown < 3 {
-				line += fmt.Sprintf("  %s %s", m.Text(v), m.Name)
+				line += fmt.Sprintf("  %s %s", m.Name, m.Text(v))
 				shown++
 			}
 		}

@@ -56,7 +56,8 @@ type Place struct {
 // balancer's.
 func All(self, longsplice string) []Target {
 	haproxy := Target{
-		kind: program, program: "haproxy", FDsPerSession: 2, args: []string{"-db", "-f", "{config}"},
+		// Two, and its share of the pipes that are reserved: it does not start with less.
+		kind: program, program: "haproxy", FDsPerSession: 3, args: []string{"-db", "-f", "{config}"},
 		check: []string{"-c", "-f", "{config}"}, version: []string{"-v"},
 	}
 	tuned := haproxy
@@ -213,7 +214,7 @@ func (s *Stage) startProgram(p Place, backends []netip.AddrPort) (*Live, error) 
 
 func (t *Target) data(p Place, backends []netip.AddrPort, dir string) peers.Data {
 	return peers.Data{
-		Backends: backends, Dir: dir, Threads: p.Threads, MaxSessions: (OpenFiles() - reserve) / 2,
+		Backends: backends, Dir: dir, Threads: p.Threads, MaxSessions: t.MaxSessions(),
 		OpenFiles: OpenFiles(), StreamModule: streamModule(),
 	}
 }
