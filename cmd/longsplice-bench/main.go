@@ -25,7 +25,7 @@ func main() {
 	app := &cli.App{
 		Name:     "longsplice-bench",
 		Usage:    "load TCP balancers and measure what they cost",
-		Commands: []*cli.Command{runCommand(), listCommand(), laterCommand("report"), serveCommand(), loadCommand(), iocopyCommand()},
+		Commands: []*cli.Command{runCommand(), listCommand(), reportCommand(), serveCommand(), loadCommand(), iocopyCommand()},
 		Action:   noCommand,
 		// cli would exit by itself, before the deferred calls of the commands above it.
 		ExitErrHandler: func(*cli.Context, error) {},
@@ -49,16 +49,4 @@ func noCommand(c *cli.Context) error {
 		return cli.Exit(fmt.Sprintf("unknown command %q; see longsplice-bench help", c.Args().First()), exitUsage)
 	}
 	return cli.ShowAppHelp(c)
-}
-
-// laterCommand keeps the name of a command that is agreed on and not built yet.
-func laterCommand(name string) *cli.Command {
-	return &cli.Command{
-		Name:            name,
-		Usage:           "not supported yet",
-		SkipFlagParsing: true,
-		Action: func(*cli.Context) error {
-			return cli.Exit(name+": not supported yet; use run, serve or load", exitUsage)
-		},
-	}
 }
