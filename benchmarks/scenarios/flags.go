@@ -75,8 +75,8 @@ func (c *Case) flag(name string) *Flag {
 
 // Times of a measurement beside its window: processes that start and stop, sessions that open; and what relays carry.
 const (
-	around         = 900 * time.Millisecond
-	bytesPerSecond = 1.2e9
+	around         = 350 * time.Millisecond
+	bytesPerSecond = 1e9
 )
 
 // Estimate is about how long one measurement takes.
