@@ -1,7 +1,6 @@
 package load
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/longsplice/longsplice/benchmarks/epoll"
@@ -34,7 +33,7 @@ func Bulk(cfg BulkConfig) (*Result, error) {
 		parts *= 2
 	}
 	if parts == 0 || cfg.Bytes < parts {
-		return nil, errors.New("load bulk: needs streams >= 1 and at least one byte for each, and each way")
+		return nil, BadConfig("load bulk: needs streams >= 1 and at least one byte for each, and each way")
 	}
 	d, err := newDriver(cfg.Config, "bulk")
 	if err != nil {

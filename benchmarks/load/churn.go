@@ -1,8 +1,6 @@
 package load
 
 import (
-	"errors"
-
 	"github.com/longsplice/longsplice/benchmarks/epoll"
 	"github.com/longsplice/longsplice/benchmarks/pattern"
 )
@@ -30,7 +28,7 @@ type churnRun struct {
 // of its message, in a closed loop.
 func Churn(cfg ChurnConfig) (*Result, error) {
 	if cfg.AtOnce < 1 || cfg.MessageBytes < 1 || cfg.MessageBytes > pattern.MaxChunk {
-		return nil, errors.New("load churn: needs at-once >= 1 and 1 <= message bytes <= 262144")
+		return nil, BadConfig("load churn: needs at-once >= 1 and 1 <= message bytes <= 262144")
 	}
 	d, err := newDriver(cfg.Config, "churn")
 	if err != nil {

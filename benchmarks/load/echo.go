@@ -38,7 +38,7 @@ type echoRun struct {
 // Echo runs until the window has passed and the last answers are in.
 func Echo(cfg EchoConfig) (*Result, error) {
 	if cfg.Sessions < 1 || cfg.MessageBytes < 1 || cfg.MessageBytes > pattern.MaxChunk || cfg.Rate < 0 {
-		return nil, errors.New("load echo: needs sessions >= 1, 1 <= message bytes <= 262144 and rate >= 0")
+		return nil, BadConfig("load echo: needs sessions >= 1, 1 <= message bytes <= 262144 and rate >= 0")
 	}
 	d, err := newDriver(cfg.Config, "echo")
 	if err != nil {

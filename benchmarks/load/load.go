@@ -42,6 +42,11 @@ type Config struct {
 	Progress func(doing string, part float64)
 }
 
+// BadConfig is the error of a configuration that cannot be run, whatever answers.
+type BadConfig string
+
+func (e BadConfig) Error() string { return string(e) }
+
 // ErrStopped says that Config.Stop ended the run.
 var ErrStopped = errors.New("stopped before the end")
 
@@ -60,7 +65,7 @@ type driver struct {
 
 func newDriver(cfg Config, workload string) (*driver, error) {
 	if len(cfg.To) == 0 {
-		return nil, fmt.Errorf("load %s: no address to connect to", workload)
+		return nil, BadConfig("load " + workload + ": no address to connect to")
 	}
 	cfg.Patience, cfg.Path = cmp.Or(cfg.Patience, patience), cmp.Or(cfg.Path, "/")
 	loop, err := epoll.New()

@@ -44,7 +44,7 @@ const (
 // Push runs until the window has passed and every session has had its last message.
 func Push(cfg PushConfig) (*Result, error) {
 	if cfg.Sessions < 1 || cfg.MessageBytes < serve.PushHeadBytes || cfg.MessageBytes > pattern.MaxChunk || cfg.Rate <= 0 {
-		return nil, errors.New("load push: needs sessions >= 1, 24 <= message bytes <= 262144 and rate > 0")
+		return nil, BadConfig("load push: needs sessions >= 1, 24 <= message bytes <= 262144 and rate > 0")
 	}
 	d, err := newDriver(cfg.Config, "push")
 	if err != nil {

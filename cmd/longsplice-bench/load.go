@@ -1,54 +1,72 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/longsplice/longsplice/benchmarks/load"
+	"github.com/longsplice/longsplice/benchmarks/progress"
 	"github.com/urfave/cli/v2"
 )
 
+const loadDescription = `Opens sessions to one or more addresses, loads them and says what came of it. Every byte that comes back
+is compared with what was sent: exit code 3 says that one was wrong or a session was lost.
+
+On the other side runs "longsplice-bench serve", or for echo and churn any echo server. With --pid the costs of the
+balancer between the two are measured. One thread generates the load; where that was the limit, the result says so.`
+
 func loadCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "load",
-		Usage: "generate load against an address; every byte is checked",
+		Name:        "load",
+		Usage:       "generate load against an address; every byte is checked",
+		Description: loadDescription,
+		Action:      noWorkload,
 		Subcommands: []*cli.Command{
-			workload("echo", "sessions that send messages and get them back", echo,
-				&cli.IntFlag{Name: "sessions", Value: 200},
-				&cli.IntFlag{Name: "message", Value: 64, Usage: "`BYTES` of a message"},
-				&cli.Float64Flag{Name: "rate", Usage: "messages per second on a fixed schedule (open loop); 0 = closed loop"}),
-			workload("bulk", "streams to a sink or from a source", bulk,
-				&cli.IntFlag{Name: "streams", Value: 1},
-				&cli.Uint64Flag{Name: "bytes", Value: 1 << 30, Usage: "`BYTES` of all streams together"},
-				&cli.BoolFlag{Name: "up", Usage: "towards the server (serve --mode sink); else from it (source)"}),
-			workload("churn", "connect, one message, close, again", churn,
-				&cli.IntFlag{Name: "at-once", Value: 50, Usage: "sessions at any time"},
-				&cli.IntFlag{Name: "message", Value: 64, Usage: "`BYTES` of a message"}),
+			echoWorkload(), pushWorkload(), bulkWorkload(), churnWorkload(),
 			idleWorkload(), stormWorkload(), slowWorkload(), mixedWorkload(),
 		},
 	}
 }
 
+// usageError is what cli calls for flags that it does not understand.
+func usageError(_ *cli.Context, err error, _ bool) error { return cli.Exit(err, exitUsage) }
+
+func noWorkload(c *cli.Context) error {
+	if c.Args().Present() {
+		return cli.Exit(fmt.Sprintf("unknown workload %q; see longsplice-bench load --help", c.Args().First()), exitUsage)
+	}
+	return cli.ShowSubcommandHelp(c)
+}
+
 // workload makes a subcommand out of what all share and its own flags.
 func workload(name, usage string, run func(*cli.Context, load.Config) (*load.Result, error), own ...cli.Flag) *cli.Command {
 	shared := []cli.Flag{
-		&cli.StringSliceFlag{Name: "to", Required: true, Usage: "`ADDR:PORT`, may repeat; used in turn"},
+		&cli.StringSliceFlag{Name: "to", Usage: "`ADDR:PORT` to load, may repeat; used in turn"},
 		&cli.StringSliceFlag{Name: "source", Usage: "local `ADDR` to connect from, may repeat; used in turn"},
 		&cli.IntFlag{Name: "pid", Usage: "measure this process and its descendants"},
+		&cli.BoolFlag{Name: "syscalls", Usage: "count the system calls of --pid by BPF; needs root, and costs every call of the machine something"},
 		&cli.DurationFlag{Name: "warm", Value: 500 * time.Millisecond, Usage: "load before the measurement"},
 		&cli.DurationFlag{Name: "for", Value: 5 * time.Second, Usage: "length of the measurement (bulk ends by its bytes)"},
 		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON"},
 	}
-	return &cli.Command{Name: name, Usage: usage, Flags: append(own, shared...), Action: func(c *cli.Context) error {
+	return &cli.Command{Name: name, Usage: usage, Flags: append(own, shared...), OnUsageError: usageError, Action: func(c *cli.Context) error {
+		if c.Args().Present() {
+			return cli.Exit(fmt.Sprintf("load %s: unknown argument %q", name, c.Args().First()), exitUsage)
+		}
 		cfg, err := sharedConfig(c)
 		if err != nil {
 			return err
 		}
+		tell, clear := progress.Bar(os.Stderr)
+		cfg.Progress, cfg.Stop = tell, c.Context.Done()
 		res, err := run(c, cfg)
+		clear()
+		if bad := load.BadConfig(""); errors.As(err, &bad) {
+			return cli.Exit(err, exitUsage)
+		}
 		if err != nil {
 			return err
 		}
@@ -58,10 +76,16 @@ func workload(name, usage string, run func(*cli.Context, load.Config) (*load.Res
 
 func sharedConfig(c *cli.Context) (load.Config, error) {
 	to, err := addrPorts(c.StringSlice("to"))
+	if err == nil && len(to) == 0 {
+		err = cli.Exit("load "+c.Command.Name+": needs --to ADDR:PORT", exitUsage)
+	}
 	if err != nil {
 		return load.Config{}, err
 	}
-	cfg := load.Config{To: to, PID: c.Int("pid"), Warm: c.Duration("warm"), For: c.Duration("for")}
+	cfg := load.Config{
+		To: to, PID: c.Int("pid"), Syscalls: c.Bool("syscalls"), Warm: c.Duration("warm"), For: c.Duration("for"),
+		WebSocket: c.Bool("websocket"), Path: c.String("path"), // of the workloads that have these flags
+	}
 	for _, text := range c.StringSlice("source") {
 		a, err := netip.ParseAddr(text)
 		if err != nil {
@@ -70,60 +94,4 @@ func sharedConfig(c *cli.Context) (load.Config, error) {
 		cfg.Sources = append(cfg.Sources, a)
 	}
 	return cfg, nil
-}
-
-func echo(c *cli.Context, cfg load.Config) (*load.Result, error) {
-	return load.Echo(load.EchoConfig{Config: cfg, Sessions: c.Int("sessions"), MessageBytes: c.Int("message"), Rate: c.Float64("rate")})
-}
-
-func bulk(c *cli.Context, cfg load.Config) (*load.Result, error) {
-	return load.Bulk(load.BulkConfig{Config: cfg, Streams: c.Int("streams"), Bytes: c.Uint64("bytes"), Up: c.Bool("up")})
-}
-
-func churn(c *cli.Context, cfg load.Config) (*load.Result, error) {
-	return load.Churn(load.ChurnConfig{Config: cfg, AtOnce: c.Int("at-once"), MessageBytes: c.Int("message")})
-}
-
-// show prints the result; one that is not sound ends the program with exitUnsound.
-func show(res *load.Result, asJSON bool) error {
-	if asJSON {
-		if err := json.NewEncoder(os.Stdout).Encode(res); err != nil {
-			return err
-		}
-	} else {
-		fmt.Println(strings.Join(describe(res), "\n"))
-	}
-	if !res.Sound() {
-		return cli.Exit(fmt.Sprintf("%d sessions with wrong bytes, %d failed: %s", res.Wrong, res.Failed, res.FirstError), exitUnsound)
-	}
-	return nil
-}
-
-func describe(r *load.Result) []string {
-	var lines []string
-	say := func(format string, a ...any) { lines = append(lines, fmt.Sprintf(format, a...)) }
-	say("window       %.2f s", r.Seconds)
-	if r.Messages > 0 {
-		say("messages     %d, %.0f a second", r.Messages, float64(r.Messages)/r.Seconds)
-	}
-	if r.Sessions > 0 {
-		say("sessions     %d, %.0f a second", r.Sessions, float64(r.Sessions)/r.Seconds)
-	}
-	if r.Bytes > 0 {
-		say("bytes        %d, %.3f GB a second", r.Bytes, float64(r.Bytes)/r.Seconds/1e9)
-	}
-	if l := r.Latency; l != nil {
-		say("latency      p50 %.0f us, p90 %.0f, p99 %.0f, p99.9 %.0f, max %.0f", l.P50, l.P90, l.P99, l.P999, l.Max)
-	}
-	for _, m := range r.Memory {
-		say("memory       %d bytes and %d fds at %d sessions; all of the kernel's slab %d bytes, TCP buffers %d", m.RSS, m.FDs, m.Sessions, m.Slab, m.TCP)
-	}
-	for i := range r.Classes {
-		lines = append(lines, describeClass(&r.Classes[i]))
-	}
-	if r.Return != nil {
-		lines = append(lines, describeReturn(r.Return)...)
-	}
-	say("CPU seconds  target %.2f, load generator %.2f, each processor %.2f", r.CPU.Target, r.CPU.Self, r.CPU.Busy)
-	return lines
 }

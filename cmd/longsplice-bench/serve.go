@@ -12,20 +12,34 @@ import (
 func serveCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "serve",
-		Usage: "be a backend: echo, sink or source",
+		Usage: "be a backend: echo, sink, source, both or push",
+		Description: `Listens, says on one line where ("listening ADDR:PORT ..."), and serves until it is interrupted. One thread does it all.
+
+  echo    every byte goes back; with --websocket every frame. For load echo, churn, idle, storm and mixed.
+  sink    checks a stream and says what came. For load bulk --direction up.
+  source  sends a stream. For load bulk (--direction down) and slow.
+  both    sink and source at once. For load bulk --direction both.
+  push    sends each client messages on the schedule that it asks for. For load push.`,
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "listen", Value: cli.NewStringSlice("127.0.0.1:9000"), Usage: "`ADDR:PORT`, may repeat; port 0 = any, the same for all"},
-			&cli.StringFlag{Name: "mode", Value: string(serve.Echo), Usage: "echo (every byte back), sink (check and count), source (send)"},
+			&cli.StringFlag{Name: "mode", Value: string(serve.Echo), Usage: "echo, sink, source, both or push"},
+			&cli.BoolFlag{Name: "websocket", Usage: "sessions are WebSockets (RFC 6455): echo and push"},
 		},
+		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			addrs, err := addrPorts(c.StringSlice("listen"))
 			if err != nil {
 				return err
 			}
-			s, err := serve.Open(serve.Mode(c.String("mode")), addrs)
+			mode := serve.Mode(c.String("mode"))
+			if c.Bool("websocket") && !mode.Framed() {
+				return cli.Exit(fmt.Sprintf("serve: mode %s has no --websocket; echo and push have", mode), exitUsage)
+			}
+			s, err := serve.Open(mode, addrs)
 			if err != nil {
 				return err
 			}
+			s.WebSocket = c.Bool("websocket")
 			fmt.Print("listening")
 			for _, a := range s.Addrs {
 				fmt.Print(" ", a)
