@@ -72,6 +72,9 @@ func Decode(text []byte) (*Report, error) {
 // JSON is the text of report.json.
 func (r *Report) JSON() ([]byte, error) {
 	r.Schema = Schema
+	if r.Cases == nil {
+		r.Cases = []Case{} // a reader tells a report by them
+	}
 	text, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return nil, fmt.Errorf("encode report: %w", err)

@@ -45,21 +45,21 @@ func (m Metric) Label() string {
 func Metrics(workload string) []Metric {
 	switch workload {
 	case "bulk":
-		return join(costsPerGB, only(gigabytesPerSecond), only(callsPerGB), held, context)
+		return join(costsPerGB, only(gigabytesPerSecond), only(callsPerGB), held, howBusy)
 	case "echo", "push":
-		return join(costsPerMessage, only(messagesPerSecond), latencies, only(callsPerMessage), held, context)
+		return join(costsPerMessage, only(messagesPerSecond), latencies, only(callsPerMessage), held, howBusy)
 	case paced:
-		return join(latencies, costsPerMessage, only(callsPerMessage), held, context)
+		return join(latencies, costsPerMessage, only(callsPerMessage), held, howBusy)
 	case "churn":
-		return join(costsPerSession, only(sessionsPerSecond), latencies, only(callsPerSession), held, context)
+		return join(costsPerSession, only(sessionsPerSecond), latencies, only(callsPerSession), held, howBusy)
 	case "idle":
 		return idleMetrics
 	case "storm":
-		return join(returnMetrics, held, context)
+		return join(returnMetrics, held, howBusy)
 	case "slow":
-		return join(slowMetrics, costsPerGB, held, context)
+		return join(slowMetrics, costsPerGB, held, howBusy)
 	}
-	return join(latencies, held, context)
+	return join(latencies, held, howBusy)
 }
 
 // paced is a workload whose messages are sent on a fixed schedule: there latency is what is compared, and the rate given.
@@ -132,7 +132,7 @@ var (
 		{"RSS under load", "MB", Lower, "Resident memory of the balancer's processes at the end of the window.", holds(rss, 1e6)},
 		{"fds under load", "", Lower, "File descriptors of the balancer's processes at the end of the window.", holds(fds, 1)},
 	}
-	context = []Metric{
+	howBusy = []Metric{
 		{"balancer busy", "%", Neither, "Share of one processor that the balancer used. Well below 100, something else was the limit, and rates per second say less than costs.", busy},
 	}
 	idleMetrics = []Metric{

@@ -17,7 +17,7 @@ func (c *Comparison) Table(w io.Writer, st Style) error {
 	if len(c.Moves) > 0 {
 		fmt.Fprintln(&b)
 		moveGrid(c.Moves).write(&b, st)
-		fmt.Fprintln(&b, st.paint(indent+"Change of the ratio to the reference; = of the figure itself, where there is none. First figures of a case in bold.", faint))
+		fmt.Fprintln(&b, st.paint(wrap(indent+"Change of the ratio to the reference; = of the figure itself, where there is none.", st.Width), faint))
 	}
 	if len(c.Unknown) > 0 {
 		fmt.Fprintf(&b, "\n%s were measured in one round: no noise is known\n", plural(len(c.Unknown), "figure"))

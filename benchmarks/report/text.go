@@ -27,7 +27,7 @@ func (r *Report) Table(w io.Writer, st Style) error {
 	if g := onTerminal.referenceRatios(all, r.Targets, r.Reference()); g != nil {
 		title("each over " + r.Reference())
 		g.write(&b, st)
-		fmt.Fprintln(&b, st.paint(indent+legend, faint))
+		fmt.Fprintln(&b, st.paint(wrap(indent+legend, st.Width), faint))
 	}
 	if goals := r.Goals(); len(goals) > 0 {
 		title("goals: " + tally(goals))
@@ -101,18 +101,25 @@ func (r *Report) markdownList(b *strings.Builder) {
 	}
 }
 
-// wrap breaks a line between words; what follows stands further in.
+// wrap breaks a line between words; what follows stands further in. Blanks at its beginning stay.
 func wrap(line string, width int) string {
-	var b strings.Builder
-	used := 0
-	for i, word := range strings.SplitAfter(line, " ") {
-		n := utf8.RuneCountInString(strings.TrimRight(word, " "))
-		if i > 0 && used+n > width && n < width-8 {
-			b.WriteString("\n      ")
-			used = 6
+	const further = "      "
+	first := strings.TrimLeft(line, " ")
+	out := line[:len(line)-len(first)]
+	used := len(out)
+	for i, word := range strings.Fields(first) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case used+1+n > width:
+			out += "\n" + further
+			used = len(further)
+		default:
+			out += " "
+			used++
 		}
-		b.WriteString(word)
-		used += utf8.RuneCountInString(word)
+		out += word
+		used += n
 	}
-	return b.String()
+	return out
 }
