@@ -226,7 +226,7 @@ func (s *pushSession) begins() bool {
 	if h.Number&serve.PushEnd != 0 {
 		due = 0
 	}
-	if number < s.next || h.Scheduled != due {
+	if number < s.next || h.Scheduled != due || h.Broken {
 		s.wrong(s.next * uint64(s.run.cfg.MessageBytes))
 		return false
 	}

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"encoding/binary"
+	"math"
 
 	"github.com/gobwas/ws"
 	"github.com/longsplice/longsplice/benchmarks/epoll"
@@ -44,22 +45,36 @@ func (p *PushPreface) valid() bool {
 	return p.MessageBytes >= PushHeadBytes && p.MessageBytes <= pattern.MaxChunk && p.Interval > 0 && p.First > 0
 }
 
-// PushHead opens a message. Begun is when the server's schedule handed it out, 0 if it had to wait for the message before
-// it: what is late then is the connection, not the server.
+// PushHead opens a message. Begun is when the server's schedule handed it out, to the microsecond, 0 if it had to wait for
+// the message before it: what is late then is the connection, not the server.
 type PushHead struct {
 	Number           uint64
 	Scheduled, Begun int64
+	Broken           bool // a byte of Begun is wrong; the client knows itself what the others must be
 }
+
+// waited is the lateness of messages without a Begun.
+const waited = math.MaxUint32
 
 // ParsePushHead decodes PushHeadBytes bytes.
 func ParsePushHead(b []byte) PushHead {
-	word := binary.BigEndian.Uint64
-	return PushHead{word(b), int64(word(b[8:])), int64(word(b[16:]))}
+	h := PushHead{Number: binary.BigEndian.Uint64(b), Scheduled: int64(binary.BigEndian.Uint64(b[8:]))}
+	late, again := binary.BigEndian.Uint32(b[16:]), binary.BigEndian.Uint32(b[20:])
+	if late != waited {
+		h.Begun = h.Scheduled + int64(late)*1000
+	}
+	h.Broken = again != ^late
+	return h
 }
 
+// append encodes h as number, scheduled time, and microseconds of lateness with their complement behind them.
 func (h PushHead) append(b []byte) []byte {
-	b = binary.BigEndian.AppendUint64(b, h.Number)
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, uint64(h.Scheduled)), uint64(h.Begun))
+	late := uint32(waited)
+	if h.Begun != 0 {
+		late = uint32(min((h.Begun-h.Scheduled)/1000, waited-1))
+	}
+	b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, h.Number), uint64(h.Scheduled))
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, late), ^late)
 }
 
 // pusher sends one client its messages. It holds no bytes: a message of which the kernel took a part is composed again
