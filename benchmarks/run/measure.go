@@ -77,6 +77,9 @@ func (cfg Config) startBackends(c scenarios.Case, stage *target.Stage) (running 
 	}
 	for _, group := range groups {
 		argv := append([]string{cfg.Self, "serve", "--mode", c.Serve}, flags("--listen", group)...)
+		if c.On("websocket") { // both ends speak it
+			argv = append(argv, "--websocket")
+		}
 		p, err := child.Start(child.Spec{Argv: argv, CPUs: cfg.LoadCPUs})
 		if err != nil {
 			return running, nil, err

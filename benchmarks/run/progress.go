@@ -39,6 +39,13 @@ func NewProgress(f *os.File, cfg Config, rep *report.Report) *Progress {
 	return p
 }
 
+// Begins names what is being measured.
+func (p *Progress) Begins(round int, caseID, target string) {
+	if p.bar != nil {
+		p.bar.Describe(fmt.Sprintf("round %d/%d %s %s", round, p.rounds, caseID, target))
+	}
+}
+
 // Seen takes in the next measurement.
 func (p *Progress) Seen(run report.Run) {
 	p.done++
@@ -54,7 +61,6 @@ func (p *Progress) Seen(run report.Run) {
 		_ = p.bar.Clear()
 		fmt.Fprintln(p.w, line)
 	}
-	p.bar.Describe(fmt.Sprintf("round %d/%d %s %s", run.Round, p.rounds, run.Case, run.Target))
 	_ = p.bar.Add64(p.estimates[run.Case])
 }
 

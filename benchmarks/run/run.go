@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 // Config of a run. All of Targets take part: who is missing has been sorted out before.
 type Config struct {
 	Self     string // this program's path: it is started again as backend, load generator and io.Copy proxy
+	Build    Build
 	Targets  []target.Target
 	Cases    []scenarios.Case
 	Rounds   int
@@ -31,9 +31,18 @@ type Config struct {
 	LoadCPUs []int // of load generator and backend; none: any
 }
 
-// Run makes every measurement and adds it to rep; each is told to seen. Measurements that fail are in the report. The
+// Build is what this program was made from.
+type Build struct{ Version, Commit string }
+
+// Watcher is told how a run goes on.
+type Watcher interface {
+	Begins(round int, caseID, target string)
+	Seen(run report.Run)
+}
+
+// Run makes every measurement and adds it to rep. Measurements that fail are in the report. The
 // error is what makes a run impossible, or ctx's end: what there is by then is in rep all the same.
-func (cfg Config) Run(ctx context.Context, rep *report.Report, seen func(report.Run)) error {
+func (cfg Config) Run(ctx context.Context, rep *report.Report, w Watcher) error {
 	// Idle memory is a slope over pages that were touched; huge pages would round it. Children inherit this (prctl(2)).
 	if err := unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("disable transparent huge pages: %w", err)
@@ -46,6 +55,7 @@ func (cfg Config) Run(ctx context.Context, rep *report.Report, seen func(report.
 		for i := range cfg.Cases {
 			for _, t := range rotated(cfg.Targets, round-1+i) {
 				run := report.Run{Round: round, Case: cfg.Cases[i].ID(), Target: t.Name, Began: time.Now()}
+				w.Begins(round, run.Case, run.Target)
 				err := cfg.measure(ctx, cfg.Cases[i], t, &run)
 				if ctx.Err() != nil {
 					rep.Setup.Stopped = fmt.Sprintf("in round %d, at %s through %s: %v", round, run.Case, t.Name, context.Cause(ctx))
@@ -55,7 +65,7 @@ func (cfg Config) Run(ctx context.Context, rep *report.Report, seen func(report.
 					run.Error = err.Error()
 				}
 				rep.Runs = append(rep.Runs, run)
-				seen(run)
+				w.Seen(run)
 			}
 		}
 	}
@@ -85,7 +95,7 @@ func (cfg Config) Report(command, reference string, missing []report.Missing) *r
 		Began: time.Now(), Command: command, Go: runtime.Version(), Rounds: cfg.Rounds, Threads: cfg.Place.Threads,
 		BalancerCPUs: CPUList(cfg.Place.CPUs), LoadCPUs: CPUList(cfg.LoadCPUs), Backends: max(len(cfg.At), cfg.Backends), Reference: reference,
 	}
-	rep.Setup.Version, rep.Setup.Commit = build()
+	rep.Setup.Version, rep.Setup.Commit = cfg.Build.Version, cfg.Build.Commit
 	for i := range cfg.Targets {
 		rep.Targets = append(rep.Targets, cfg.Targets[i].Describe(cfg.Place))
 	}
@@ -97,17 +107,4 @@ func (cfg Config) Report(command, reference string, missing []report.Missing) *r
 		})
 	}
 	return rep
-}
-
-func build() (version, commit string) {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "", ""
-	}
-	for _, set := range info.Settings {
-		if set.Key == "vcs.revision" {
-			commit = set.Value
-		}
-	}
-	return info.Main.Version, commit
 }

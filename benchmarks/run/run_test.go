@@ -42,6 +42,12 @@ func config(t *testing.T, self string) Config {
 	}
 }
 
+// watch is called for each measurement that is over.
+type watch func(report.Run)
+
+func (w watch) Begins(int, string, string) {}
+func (w watch) Seen(r report.Run)          { w(r) }
+
 // named is the direct target under another name.
 func named(name string) target.Target {
 	direct := target.All("", "")[0]
@@ -53,7 +59,7 @@ func TestRoundsAreInterleavedAndRotated(t *testing.T) {
 	cfg := config(t, script(t, serves, measures))
 	rep := cfg.Report("run", "x", nil)
 	var order []string
-	if err := cfg.Run(t.Context(), rep, func(r report.Run) { order = append(order, r.Case+r.Target) }); err != nil {
+	if err := cfg.Run(t.Context(), rep, watch(func(r report.Run) { order = append(order, r.Case+r.Target) })); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
@@ -80,7 +86,7 @@ func TestAMeasurementThatFailsIsRecordedAndTheRunGoesOn(t *testing.T) {
 			cfg := config(t, script(t, tc.serve, tc.load))
 			cfg.Rounds, cfg.Targets = 1, cfg.Targets[:1]
 			rep := cfg.Report("run", "x", nil)
-			if err := cfg.Run(t.Context(), rep, func(report.Run) {}); err != nil {
+			if err := cfg.Run(t.Context(), rep, watch(func(report.Run) {})); err != nil {
 				t.Fatal(err)
 			}
 			if len(rep.Runs) != 2 || len(rep.Unsound()) != 2 || !strings.Contains(rep.Runs[0].Fault(), tc.want) {
@@ -94,7 +100,7 @@ func TestStoppedRunsKeepWhatThereIs(t *testing.T) {
 	cfg := config(t, script(t, serves, measures))
 	rep := cfg.Report("run", "x", nil)
 	ctx, stop := context.WithCancel(t.Context())
-	err := cfg.Run(ctx, rep, func(report.Run) { stop() })
+	err := cfg.Run(ctx, rep, watch(func(report.Run) { stop() }))
 	if !errors.Is(err, context.Canceled) || len(rep.Runs) != 1 || !strings.Contains(rep.Setup.Stopped, "in round 1, at a/one through y") {
 		t.Errorf("%v, %d runs, stopped %q", err, len(rep.Runs), rep.Setup.Stopped)
 	}
@@ -106,7 +112,7 @@ func TestACaseThatKillsHasABackendForEachAddress(t *testing.T) {
 	cfg.Cases, cfg.Rounds, cfg.Targets = cfg.Cases[:1], 1, cfg.Targets[:1]
 	cfg.Cases[0].Apart = true
 	rep := cfg.Report("run", "x", nil)
-	if err := cfg.Run(t.Context(), rep, func(report.Run) {}); err != nil || len(rep.Unsound()) != 0 {
+	if err := cfg.Run(t.Context(), rep, watch(func(report.Run) {})); err != nil || len(rep.Unsound()) != 0 {
 		t.Errorf("%v, %+v", err, rep.Runs)
 	}
 	if cfg.Cases[0].Has("kill") {

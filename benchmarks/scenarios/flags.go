@@ -29,6 +29,12 @@ func (c *Case) Args() []string {
 // Has says whether the case gives that flag.
 func (c *Case) Has(flag string) bool { return c.flag(flag) != nil }
 
+// On says whether a flag that is true or false is given as true.
+func (c *Case) On(flag string) bool {
+	f := c.flag(flag)
+	return f != nil && slices.Equal(f.Values, []string{"true"})
+}
+
 // Give sets a flag, whether the case had it or not.
 func (c *Case) Give(flag, value string) {
 	c.Load = slices.Clone(c.Load) // cases are copied: the list is not to be shared

@@ -54,7 +54,7 @@ func (c *Case) ID() string { return c.Scenario + "/" + c.Name }
 // All are the scenarios that come with the program, in the order in which they tell their story.
 func All() ([]Scenario, error) {
 	var all []Scenario
-	for _, name := range []string{"idle", "echo", "bulk", "churn", "storm", "slow", "mixed"} {
+	for _, name := range []string{"idle", "echo", "push", "bulk", "churn", "storm", "slow", "mixed"} {
 		text, err := files.ReadFile(name + ".toml")
 		if err != nil {
 			return nil, fmt.Errorf("read scenario: %w", err)

@@ -21,6 +21,12 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// Set by -ldflags -X at build time, as longsplice's.
+var (
+	version = "dev"
+	commit  string
+)
+
 func runCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "run",
@@ -81,7 +87,7 @@ func runScenarios(c *cli.Context) error {
 	}
 	announce(cfg, missing, out)
 	progress := run.NewProgress(os.Stderr, cfg, rep)
-	runErr := cfg.Run(c.Context, rep, progress.Seen)
+	runErr := cfg.Run(c.Context, rep, progress)
 	progress.Close()
 	return conclude(rep, out, runErr)
 }
@@ -132,6 +138,7 @@ func runConfig(c *cli.Context) (cfg run.Config, missing []report.Missing, err er
 	if cfg.Self, err = os.Executable(); err != nil {
 		return cfg, nil, fmt.Errorf("find this program: %w", err)
 	}
+	cfg.Build = run.Build{Version: version, Commit: commit}
 	cfg.Rounds, cfg.Backends = c.Int("rounds"), c.Int("backends")
 	if cfg.Cases, err = runCases(c); err != nil {
 		return cfg, nil, usage("%v", err)
