@@ -25,7 +25,7 @@ func main() {
 	app := &cli.App{
 		Name:     "longsplice-bench",
 		Usage:    "load TCP balancers and measure what they cost",
-		Commands: []*cli.Command{runCommand(), listCommand(), reportCommand(), serveCommand(), loadCommand(), iocopyCommand()},
+		Commands: []*cli.Command{runCommand(), listCommand(), reportCommand(), serveCommand(), loadCommand(), scaleCommand(), holdCommand(), iocopyCommand()},
 		Action:   noCommand,
 		// cli would exit by itself, before the deferred calls of the commands above it.
 		ExitErrHandler: func(*cli.Context, error) {},
