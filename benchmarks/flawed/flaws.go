@@ -18,14 +18,14 @@ import (
 
 // flaw is what a proxy does wrong. Its functions run in the goroutines of halves and sessions.
 type flaw struct {
-	every int64                                   // spoil sees the chunks that begin at every, 2*every, ... of a half; 0: all
+	at    int64                                   // spoil sees one chunk of a half, the one that begins behind so many bytes; 0: all chunks
 	spoil func(h *half, p []byte) ([]byte, error) // what to send instead of p; io.EOF ends the half with a FIN
 	opens func(p *Proxy) (closes func())          // when a session begins, and when it ends
 }
 
 // flaws make a flaw of the text behind the "=".
 var flaws = map[string]func(value string) (flaw, error){
-	// What happens to the bytes, at every so manyth byte of each half.
+	// What happens to the bytes, once in each half, behind so many bytes.
 	"drop":  at(func(_ *half, p []byte) ([]byte, error) { return p[1:], nil }),
 	"flip":  at(func(_ *half, p []byte) ([]byte, error) { p[0] ^= 1; return p, nil }),
 	"twice": at(func(_ *half, p []byte) ([]byte, error) { return append(p, p...), nil }),
@@ -74,11 +74,11 @@ func count(value string) (int64, error) {
 	return n, nil
 }
 
-// at spoils the chunk that begins at each multiple of the value.
+// at spoils the chunk that begins behind as many bytes as the value says.
 func at(spoil func(h *half, p []byte) ([]byte, error)) func(string) (flaw, error) {
 	return func(value string) (flaw, error) {
-		every, err := count(value)
-		return flaw{every: every, spoil: func(h *half, p []byte) ([]byte, error) {
+		place, err := count(value)
+		return flaw{at: place, spoil: func(h *half, p []byte) ([]byte, error) {
 			h.p.struck.Add(1)
 			return spoil(h, p)
 		}}, err
@@ -134,26 +134,26 @@ func threadTime() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// swap hands the chunk to the next half that comes to such a place, and sends that one's instead.
+// swap exchanges bytes with the next half that comes to its place; no stream becomes longer or shorter.
 func swap(value string) (flaw, error) {
 	type offer struct {
 		chunk []byte
 		back  chan []byte
 	}
 	offers := make(chan offer)
-	f, err := at(func(h *half, p []byte) ([]byte, error) {
+	return at(func(h *half, p []byte) ([]byte, error) {
 		mine := offer{slices.Clone(p), make(chan []byte, 1)}
 		select {
 		case offers <- mine:
-			return <-mine.back, nil
+			copy(p, <-mine.back)
 		case other := <-offers:
 			other.back <- mine.chunk
-			return other.chunk, nil
+			copy(p, other.chunk)
 		case <-h.p.ctx.Done():
 			return nil, h.p.ctx.Err()
 		}
+		return p, nil
 	})(value)
-	return f, err
 }
 
 // calls asks the kernel that often for the parent's number, which nothing else here does.

@@ -14,63 +14,68 @@ type half struct {
 	session  uint64 // counted from 1
 	src, dst *net.TCPConn
 	flawed   bool
-	pos      int64 // bytes read from src
 }
 
 // run relays until src has ended and passes its end on. An error ends both directions.
 func (h *half) run() {
-	buf := make([]byte, bufferBytes)
-	for {
-		err := h.pass(h.untouched())
-		if err == nil {
-			err = h.move(buf)
-		}
-		if err == nil {
-			continue
-		}
-		if errors.Is(err, io.EOF) {
-			err = h.dst.CloseWrite()
-		}
-		if err != nil {
-			h.src.Close()
-			h.dst.Close()
-		}
-		return
+	err := h.relay()
+	if err == nil {
+		err = h.dst.CloseWrite()
+	}
+	if err != nil {
+		h.src.Close()
+		h.dst.Close()
 	}
 }
 
-// untouched is how many bytes there are before the next one that the flaw spoils; 0: look at each chunk.
-func (h *half) untouched() int64 {
-	every := h.p.flaw.every
-	if !h.flawed || every == 0 || h.pos > 0 && h.pos%every == 0 {
-		return 0
+// relay returns nil at the end of src. What comes before the place of a flaw, and after it, is not looked at: the kernel
+// splices it, so that a flaw behind a billion bytes is cheap.
+func (h *half) relay() error {
+	f := &h.p.flaw
+	if !h.flawed || f.spoil == nil {
+		return h.each(nil)
 	}
-	return every - h.pos%every
-}
-
-// pass relays n bytes without looking at them: the kernel splices, so that a flaw after a billion bytes is cheap.
-func (h *half) pass(n int64) error {
-	if n == 0 {
+	if f.at == 0 {
+		return h.each(f.spoil)
+	}
+	_, err := io.CopyN(h.dst, h.src, f.at)
+	if err == nil {
+		err = h.move(make([]byte, bufferBytes), f.spoil)
+	}
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
-	n, err := io.CopyN(h.dst, h.src, n)
-	h.pos += n
+	if err == nil {
+		_, err = io.Copy(h.dst, h.src)
+	}
 	return err
 }
 
+// each relays chunk after chunk without the kernel's help: a session of that kind has two fds and no pipe.
+func (h *half) each(spoil func(*half, []byte) ([]byte, error)) error {
+	buf := make([]byte, bufferBytes)
+	for {
+		switch err := h.move(buf, spoil); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
 // move relays one chunk, which the flaw may spoil.
-func (h *half) move(buf []byte) error {
+func (h *half) move(buf []byte, spoil func(*half, []byte) ([]byte, error)) error {
 	n, err := h.src.Read(buf)
 	if err != nil {
 		return err
 	}
 	chunk := buf[:n]
-	if h.flawed && h.p.flaw.spoil != nil {
-		if chunk, err = h.p.flaw.spoil(h, chunk); err != nil {
+	if spoil != nil {
+		if chunk, err = spoil(h, chunk); err != nil {
 			return err
 		}
 	}
-	h.pos += int64(n)
 	_, err = h.dst.Write(chunk)
 	return err
 }

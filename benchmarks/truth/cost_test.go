@@ -26,7 +26,7 @@ func perMessage(r *load.Result) float64 { return r.CPU.Target / float64(r.Messag
 func TestBurntProcessorTimeShows(t *testing.T) {
 	testkit.LeakCheck(t)
 	const burnt = 2e-3
-	to := backend(t, serve.Echo)
+	to := backend(t, serve.Echo, false)
 	plain := cost(t, start(t, to, ""), 300*time.Millisecond)
 	burner := cost(t, start(t, to, "burn=2ms"), 800*time.Millisecond)
 	extra := burner.CPU.Target - perMessage(plain)*float64(burner.Messages)
@@ -49,7 +49,7 @@ func TestBurntProcessorTimeShows(t *testing.T) {
 func TestMemoryAndFilesPerSessionShow(t *testing.T) {
 	testkit.LeakCheck(t)
 	const leaked, opened = 256 << 10, 3
-	to := backend(t, serve.Echo)
+	to := backend(t, serve.Echo, false)
 	leaker := perSession(t, start(t, to, fmt.Sprintf("leak=%d", leaked)), 2)
 	opener := perSession(t, start(t, to, fmt.Sprintf("fds=%d", opened)), 2+opened)
 	t.Logf("per session: %.0f bytes and %.3f fds with the leak, %.0f bytes and %.3f fds with files", leaker.bytes, leaker.fds, opener.bytes, opener.fds)
@@ -88,7 +88,7 @@ func perSession(t *testing.T, p *target, fds float64) (s slope) {
 func TestSystemCallsAreCountedExactly(t *testing.T) {
 	testkit.LeakCheck(t)
 	testkit.Privileged(t, "root: a BPF program on a tracepoint")
-	p := start(t, backend(t, serve.Source), "calls=7")
+	p := start(t, backend(t, serve.Source, false), "calls=7")
 	cfg := load.BulkConfig{Config: config(p.addr), Streams: 3, Bytes: 10_000_000}
 	cfg.PID, cfg.Syscalls = p.pid, true
 	res, err := load.Bulk(cfg)

@@ -16,7 +16,7 @@ import (
 func TestTheSameTwiceIsOneAndTwiceTheCostIsTwo(t *testing.T) {
 	testkit.LeakCheck(t)
 	const rounds, burnUs, window = 3, 1000, 400 * time.Millisecond
-	to := backend(t, serve.Echo)
+	to := backend(t, serve.Echo, false)
 	own := 1e6 * perMessage(cost(t, start(t, to, ""), window)) // us
 	flaws := map[string]string{
 		"base":  fmt.Sprintf("burn=%dus", burnUs),

@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -55,23 +56,36 @@ func beProxy(to, flaw string) {
 	fmt.Println(p.Struck())
 }
 
-// backend serves in a goroutine until the test ends.
-func backend(t *testing.T, mode serve.Mode) netip.AddrPort {
+// server is a backend in this process.
+type server struct {
+	addr netip.AddrPort
+	stop func() // ends it as a process that dies would; twice is the same as once
+}
+
+// open serves in a goroutine until the test ends or stops it.
+func open(t *testing.T, mode serve.Mode, webSocket bool) server {
 	t.Helper()
 	s, err := serve.Open(mode, []netip.AddrPort{anyPort})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.WebSocket = webSocket
 	var stop atomic.Bool
-	ended := make(chan error)
+	ended := make(chan error, 1)
 	go func() { ended <- s.Run(stop.Load) }()
-	t.Cleanup(func() {
+	end := sync.OnceFunc(func() {
 		stop.Store(true)
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	})
-	return s.Addrs[0]
+	t.Cleanup(end)
+	return server{s.Addrs[0], end}
+}
+
+func backend(t *testing.T, mode serve.Mode, webSocket bool) netip.AddrPort {
+	t.Helper()
+	return open(t, mode, webSocket).addr
 }
 
 // proxy has the flaw in this process; "up " before the flaw's name turns it towards the backend.

@@ -27,7 +27,7 @@ func figures(l *load.Latency) string {
 func TestADelayOfTenMillisecondsShowsAsTen(t *testing.T) {
 	testkit.LeakCheck(t)
 	const delay, sessions, rate, window = 10_000, 10, 200, time.Second // us
-	to := backend(t, serve.Echo)
+	to := backend(t, serve.Echo, false)
 	plain := echo(t, proxy(t, to, "").Addr, sessions, rate, window).Latency
 	late := echo(t, proxy(t, to, "delay=10ms").Addr, sessions, rate, window).Latency
 	t.Logf("without: %s", figures(plain))
@@ -48,7 +48,7 @@ func TestADelayOfTenMillisecondsShowsAsTen(t *testing.T) {
 func TestAStallIsChargedToEveryMessageThatItHeldUp(t *testing.T) {
 	testkit.LeakCheck(t)
 	const stall, sessions, rate, window = 200_000, 4, 1000, 1300 * time.Millisecond // us
-	to := proxy(t, backend(t, serve.Echo), "stall=200ms").Addr
+	to := proxy(t, backend(t, serve.Echo, false), "stall=200ms").Addr
 	open := echo(t, to, sessions, rate, window).Latency
 	closed := echo(t, to, sessions, 0, window).Latency
 	t.Logf("open loop:   %s", figures(open))
@@ -65,5 +65,23 @@ func TestAStallIsChargedToEveryMessageThatItHeldUp(t *testing.T) {
 	// Every message that was due is counted, answered in time or not.
 	if want := rate * window.Seconds(); float64(open.Count) < 0.9*want {
 		t.Errorf("open loop: %d answers, %.0f were due", open.Count, want)
+	}
+}
+
+// A window that ends in the middle of a stall: the messages that were due in it and answered later belong to it.
+func TestAStallThatOutlastsTheWindowIsChargedToo(t *testing.T) {
+	testkit.LeakCheck(t)
+	const stall, rate, window = 600_000, 1000, 600 * time.Millisecond // us
+	to := proxy(t, backend(t, serve.Echo, false), "stall=600ms").Addr
+	for now := time.Now(); ; now = time.Now() { // begin when 0.7 of a second has passed, 0.3 before the next stall
+		if at := now.Nanosecond(); at > 680e6 && at < 750e6 {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	l := echo(t, to, 4, rate, window).Latency
+	t.Logf("%s", figures(l))
+	if l.P99 < 0.5*stall || float64(l.Count) < 0.9*rate*window.Seconds() {
+		t.Errorf("p99 %.0f us of %d answers: half of the %.0f messages waited through a stall of %d us", l.P99, l.Count, rate*window.Seconds(), stall)
 	}
 }
