@@ -9,6 +9,7 @@ import (
 // Direction says which side of 1 is the good one.
 type Direction int
 
+// The directions.
 const (
 	Lower   Direction = iota // less is better
 	Higher                   // more is better
@@ -46,9 +47,9 @@ func Metrics(workload string) []Metric {
 	switch workload {
 	case "bulk":
 		return join(costsPerGB, only(gigabytesPerSecond), only(callsPerGB), held, howBusy)
-	case "echo", "push":
+	case "echo":
 		return join(costsPerMessage, only(messagesPerSecond), latencies, only(callsPerMessage), held, howBusy)
-	case paced:
+	case "push", paced:
 		return join(latencies, costsPerMessage, only(callsPerMessage), held, howBusy)
 	case "churn":
 		return join(costsPerSession, only(sessionsPerSecond), latencies, only(callsPerSession), held, howBusy)

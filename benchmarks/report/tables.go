@@ -169,8 +169,8 @@ func (r *Report) machineLine() string {
 		m.Kernel, m.CPUs, m.CPU, float64(m.MemoryBytes)/(1<<30), r.Setup.BalancerCPUs, r.Setup.LoadCPUs)
 }
 
-// quiet is the share of a processor that other programs may use before the report warns.
-const quiet = 0.05
+// quiet is how many processors other programs may use, in the median of all measurements, before the report warns.
+const quiet = 0.1
 
 // warnings are what to know before the figures.
 func (r *Report) warnings() (out []string) {
@@ -182,6 +182,13 @@ func (r *Report) warnings() (out []string) {
 	}
 	if n := len(r.limited("")); n > 0 {
 		out = append(out, fmt.Sprintf("in %s the harness was the limit", plural(n, "measurement")))
+	}
+	var foreign []float64
+	for _, run := range r.Runs {
+		foreign = append(foreign, run.Foreign)
+	}
+	if s, _ := spreadOf(foreign); s.Median > quiet {
+		out = append(out, fmt.Sprintf("other programs kept %.2f processors busy (median of the measurements): small differences say nothing", s.Median))
 	}
 	for _, m := range r.Missing {
 		out = append(out, m.Target+" is missing: "+m.Why)

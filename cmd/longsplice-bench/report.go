@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"os"
 	"strings"
 
@@ -115,6 +114,6 @@ func printed(text []byte, err error) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(os.Stdout, string(text))
+	_, err = os.Stdout.Write(text)
 	return err
 }
