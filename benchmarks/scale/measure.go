@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	quietWindow = time.Second
-	quietCPU    = 0.01 // processors for each balancer: what a process uses that merely turns round now and then
+	quietWindow = time.Second // or Rest, if that is shorter
+	quietCPU    = 0.01        // processors for each balancer: what a process uses that merely turns round now and then
 )
 
 // measure waits for the balancers to come to rest, watches them for a while, and reads everything.
@@ -48,12 +48,12 @@ func (m Measure) kernel() int64 {
 	return (m.Slab + m.TCP) / 2
 }
 
-// settle returns when the balancers use next to nothing, or no less than a second before. The options that a session gets
+// settle returns when the balancers use next to nothing, or no less than in the window before. The options that a session gets
 // a second after its start are set by then.
 func (r *run) settle() error {
 	last := -1.0
 	for deadline := time.Now().Add(quietLimit); time.Now().Before(deadline); {
-		cpu, seconds, err := r.use(quietWindow)
+		cpu, seconds, err := r.use(min(quietWindow, r.cfg.Rest))
 		if err != nil {
 			return err
 		}
