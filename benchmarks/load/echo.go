@@ -135,7 +135,9 @@ func (r *echoRun) sum() {
 		}
 	}
 	r.res.Latency = r.latency.summary()
-	r.res.judge(onlyCPU())
+	if r.res.Schedule != nil { // the meter had no latencies yet to judge it by
+		r.res.judge(onlyCPU())
+	}
 }
 
 // hangUp ends WebSocket's sessions by close frames. Those without framing just end.

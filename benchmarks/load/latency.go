@@ -46,9 +46,14 @@ func newHistogram() histogram { return histogram{hdrhistogram.New(leastNs, highe
 // record counts one duration; what is out of range counts as the nearest that is within.
 func (h histogram) record(ns int64) { _ = h.h.RecordValue(min(max(ns, 0), highestNs)) }
 
-// us is the duration that the given share of all, in percent, did not exceed, in microseconds.
-func (h histogram) us(percent float64) float64 {
-	return float64(min(h.h.ValueAtPercentile(percent), h.h.Max())) / 1e3
+// us are the durations that the given shares of all, in percent and rising, did not exceed, in microseconds.
+func (h histogram) us(percent ...float64) []float64 {
+	top := h.h.Max()
+	var all []float64
+	for _, ns := range h.h.ValueAtPercentilesSlice(percent) {
+		all = append(all, float64(min(ns, top))/1e3)
+	}
+	return all
 }
 
 // summary is nil if nothing was recorded.
@@ -56,9 +61,10 @@ func (h histogram) summary() *Latency {
 	if h.h.TotalCount() == 0 {
 		return nil
 	}
-	l := &Latency{Count: uint64(h.h.TotalCount()), P50: h.us(50), P90: h.us(90), P99: h.us(99), P999: h.us(99.9), Max: h.us(100)}
-	for _, p := range percentiles {
-		l.Distribution = append(l.Distribution, Point{math.Round(p*100) / 1e4, h.us(p)})
+	q := h.us(50, 90, 99, 99.9, 100)
+	l := &Latency{Count: uint64(h.h.TotalCount()), P50: q[0], P90: q[1], P99: q[2], P999: q[3], Max: q[4]}
+	for i, us := range h.us(percentiles...) {
+		l.Distribution = append(l.Distribution, Point{math.Round(percentiles[i]*100) / 1e4, us})
 	}
 	return l
 }
@@ -68,5 +74,6 @@ func (h histogram) schedule(rate float64) *Schedule {
 	if h.h.TotalCount() == 0 {
 		return nil
 	}
-	return &Schedule{Rate: rate, P50: h.us(50), P99: h.us(99), Max: h.us(100)}
+	q := h.us(50, 99, 100)
+	return &Schedule{Rate: rate, P50: q[0], P99: q[1], Max: q[2]}
 }

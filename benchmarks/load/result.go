@@ -53,12 +53,16 @@ type Schedule struct {
 
 const (
 	fullShare   = 0.95 // of a processor: from here on it counts as full
+	leastWindow = 0.1  // s: below it processor times, counted in 10 ms, say nothing
 	lateFloorUs = 500  // a schedule that is late by less than this is as good as timers on a shared machine are
 	lateShare   = 0.25 // of the latency at the same quantile: above it the latency is the harness's own
 )
 
 // judge decides whether the harness was the limit. cpu is the one processor the generator may use, -1: several.
 func (r *Result) judge(cpu int) {
+	if r.Seconds < leastWindow {
+		return
+	}
 	share := r.SelfShare()
 	switch s := r.Schedule; {
 	case s == nil && share >= fullShare:

@@ -19,8 +19,8 @@ func Bar(f *os.File) (tell func(doing string, part float64), clear func()) {
 	bar := progressbar.NewOptions(steps, progressbar.OptionSetWriter(f), progressbar.OptionSetWidth(24),
 		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(true), progressbar.OptionThrottle(100*time.Millisecond))
 	tell = func(doing string, part float64) {
-		bar.Describe(doing)
 		_ = bar.Set(int(part * steps)) // a terminal that went away is no loss
+		bar.Describe(doing)
 	}
 	return tell, func() { _ = bar.Clear() }
 }
