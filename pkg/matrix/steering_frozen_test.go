@@ -167,6 +167,9 @@ func (p *program) freeze(listeners []int) *frozenThread {
 		tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.pid()))
 		for _, task := range tasks {
 			tid, _ := strconv.Atoi(task.Name())
+			if tid == p.pid() {
+				continue // whoever waits for the program's end is told of this thread's stop, too (wait_task_stopped in Linux)
+			}
 			if lfd, ok := p.waitsFor(tid, listeners); ok {
 				if f = p.hold(tid, lfd); f != nil {
 					return true
