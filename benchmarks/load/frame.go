@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/gobwas/ws"
@@ -18,6 +19,7 @@ type webSocket struct {
 	open    bool   // the handshake is done
 	closing bool   // our close frame is out or in control
 	control []byte // frames that go between messages: pongs and the close
+	close   []byte // what has come of the content of the server's close frame
 }
 
 // taker is what a session does with the bytes that belong to its messages.
@@ -87,9 +89,12 @@ func (s *session) deliver(got []byte, to taker) {
 			}
 		case op == ws.OpPing:
 			s.pong(part)
-		case op == ws.OpClose && part.Last:
-			s.closeCame(to) // nothing may follow it, and another session may be in this place now
-			return
+		case op == ws.OpClose:
+			s.web.close = append(s.web.close, part.Payload...)
+			if part.Last {
+				s.closeCame(to, got)
+				return // another session may be in this place now
+			}
 		}
 	}
 }
@@ -102,12 +107,19 @@ func (s *session) pong(part frame.Part) {
 	w.control = append(w.control, part.Payload...)
 }
 
-func (s *session) closeCame(to taker) {
-	if !s.web.closing {
+// closeCame ends the session at the server's close frame. It answers ours with our code, or with none, and nothing may
+// follow it.
+func (s *session) closeCame(to taker, rest []byte) {
+	switch content := s.web.close; {
+	case !s.web.closing:
 		s.fail(fmt.Errorf("receive: the server closed the WebSocket session"))
-		return
+	case len(rest) > 0 || len(content) > 0 && !bytes.Equal(content, closeNormal):
+		s.d.res.Wrong++
+		s.d.note(fmt.Errorf("wrong bytes in a close frame or behind it"))
+		s.end()
+	default:
+		to.closed()
 	}
-	to.closed()
 }
 
 // sendControl sends what waits between messages and says whether none is left.
