@@ -180,6 +180,7 @@ func framed(run func(load.Config) (*load.Result, error)) func(load.Config) (*loa
 }
 
 func TestEveryWorkloadSeesEveryFlaw(t *testing.T) {
+	t.Parallel()
 	for _, w := range workloads {
 		for _, f := range w.flaws {
 			t.Run(w.name+"/"+f.flaw, func(t *testing.T) {

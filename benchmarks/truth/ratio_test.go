@@ -15,7 +15,7 @@ import (
 // report has to say so: 1 within the noise that it states, and 2 beyond it.
 func TestTheSameTwiceIsOneAndTwiceTheCostIsTwo(t *testing.T) {
 	testkit.LeakCheck(t)
-	const rounds, burnUs, window = 3, 1000, 400 * time.Millisecond
+	const rounds, burnUs, window = 3, 1000, 300 * time.Millisecond
 	to := backend(t, serve.Echo, false)
 	own := 1e6 * perMessage(cost(t, start(t, to, ""), window)) // us
 	flaws := map[string]string{

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	flag.Parse()
-	_ = flag.Set("test.parallel", "8") // cases that wait need no processor
+	_ = flag.Set("test.parallel", "12") // cases that wait need no processor
 	os.Exit(m.Run())
 }
 

@@ -7,7 +7,6 @@ import (
 	"github.com/longsplice/longsplice/benchmarks/flawed"
 	"github.com/longsplice/longsplice/benchmarks/load"
 	"github.com/longsplice/longsplice/benchmarks/serve"
-	"github.com/longsplice/longsplice/pkg/testkit"
 )
 
 const stormSessions = 40
@@ -19,6 +18,7 @@ func (v everyOther) Held() (int, error) { return stormSessions / 2, nil }
 func (v everyOther) Kill() error        { v.kill(); return nil }
 
 func TestAStormSeesWhoDidNotComeBack(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, flaw    string
 		wrong, failed uint64
@@ -30,7 +30,7 @@ func TestAStormSeesWhoDidNotComeBack(t *testing.T) {
 		{"all are given a wrong byte before it", "flip=20", 40, 1, 0, 0}, // the one: there was no storm
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			testkit.LeakCheck(t)
+			t.Parallel()
 			keeps, dies := open(t, serve.Echo, false), open(t, serve.Echo, false)
 			p, err := flawed.Open(flawed.Config{Listen: anyPort, To: []netip.AddrPort{keeps.addr, dies.addr}, Flaw: c.flaw})
 			if err != nil {
