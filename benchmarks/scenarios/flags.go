@@ -83,7 +83,11 @@ func (c *Case) flag(name string) *Flag {
 const (
 	around         = 350 * time.Millisecond
 	bytesPerSecond = 1e9
+	perSession     = 50 * time.Microsecond
 )
+
+// beside is what a workload does outside its window: rests before memory is read, a storm itself, buffers that fill.
+var beside = map[string]time.Duration{"idle": time.Second, "storm": 700 * time.Millisecond, "slow": time.Second, "mixed": 200 * time.Millisecond}
 
 // Estimate is about how long one measurement takes.
 func (c *Case) Estimate() time.Duration {
@@ -98,10 +102,7 @@ func (c *Case) Estimate() time.Duration {
 		n, _ := strconv.ParseFloat(f.Values[0], 64)
 		t += time.Duration(n / bytesPerSecond * float64(time.Second))
 	}
-	if c.Workload == "idle" { // two rests, and the opening
-		t += time.Second + time.Duration(c.Top("sessions"))*50*time.Microsecond
-	}
-	return t
+	return t + beside[c.Workload] + time.Duration(c.Top("sessions"))*perSession
 }
 
 // text is a flag's value as the command line takes it.
