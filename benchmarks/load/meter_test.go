@@ -13,6 +13,7 @@ import (
 
 // Generator and backend are both this process: a message is at least two sends and two receives.
 func TestSystemCallsAreCountedWhereAsked(t *testing.T) {
+	bePatient(t)
 	testkit.Privileged(t, "root")
 	testkit.LeakCheck(t)
 	cfg := load.EchoConfig{Config: config(backend(t, serve.Echo)), Sessions: 5, MessageBytes: 64}
@@ -34,6 +35,7 @@ func TestSystemCallsAreCountedWhereAsked(t *testing.T) {
 }
 
 func TestMissingFiguresAreSaid(t *testing.T) {
+	bePatient(t)
 	cfg := load.EchoConfig{Config: config(backend(t, serve.Echo)), Sessions: 5, MessageBytes: 64}
 	cfg.Syscalls = true // and nobody to count them of
 	res, err := load.Echo(cfg)

@@ -131,6 +131,17 @@ func (r *pushRun) arrived(h serve.PushHead) {
 	}
 }
 
+// withheld accounts for the messages of the window that had not even begun when the stop came: each has taken at least
+// until now.
+func (r *pushRun) withheld(s *pushSession) {
+	now := epoll.Now()
+	for due := s.first + int64(s.next)*r.interval; due < min(r.to, now); due += r.interval {
+		if due >= r.from {
+			r.latency.record(now - due)
+		}
+	}
+}
+
 type pushSession struct {
 	session
 	run    *pushRun
@@ -243,6 +254,7 @@ func (s *pushSession) complete() {
 	s.have = 0
 	if h.Number&serve.PushEnd != 0 {
 		s.over = true
+		s.run.withheld(s)
 		s.hangUp(s)
 		return
 	}

@@ -13,6 +13,7 @@ const pushBytes = 50
 // A balancer that leaves out whole messages sends right bytes at wrong places, or, if it puts the rest in their place,
 // none that are wrong at all: then their numbers tell.
 func TestPushCountsLostMessages(t *testing.T) {
+	bePatient(t)
 	testkit.LeakCheck(t)
 	cut := false
 	breaks := func(p []byte) ([]byte, bool) {

@@ -9,8 +9,9 @@ import (
 
 // ticker is a timerfd in the loop: epoll_wait alone counts in milliseconds, too coarse for a schedule.
 type ticker struct {
-	fd   int
-	call func()
+	fd          int
+	call        func()
+	expirations [8]byte
 }
 
 // tick calls f about once per interval, at most 20,000 times a second; f looks at the clock for what is due.
@@ -28,7 +29,6 @@ func (d *driver) tick(interval time.Duration, f func()) error {
 }
 
 func (t *ticker) Ready(uint32) {
-	var expirations [8]byte
-	_, _ = unix.Read(t.fd, expirations[:]) // only takes the readiness away
+	_, _ = unix.Read(t.fd, t.expirations[:]) // only takes the readiness away
 	t.call()
 }

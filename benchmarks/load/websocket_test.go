@@ -55,6 +55,7 @@ func pinging(t *testing.T, ctx context.Context, c *websocket.Conn) {
 }
 
 func TestWebSocketWithServersOfOthers(t *testing.T) {
+	bePatient(t)
 	for name, ping := range map[string]bool{"echo": false, "echo and pings": true} {
 		for _, bytes := range []int{1, 125, 126, 5000, 70_000} {
 			to := others(t, ping)

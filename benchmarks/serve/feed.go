@@ -10,8 +10,9 @@ import (
 
 // feed is the schedule of all pushers: one timer, set to the nearest message.
 type feed struct {
-	fd    int
-	queue feedQueue
+	fd          int
+	queue       feedQueue
+	expirations [8]byte
 }
 
 // leastWait keeps a crowded schedule from one timer event per message, ns.
@@ -38,8 +39,7 @@ func (f *feed) add(p *pusher) {
 
 // Ready hands out the messages whose time has come.
 func (f *feed) Ready(uint32) {
-	var expirations [8]byte
-	_, _ = unix.Read(f.fd, expirations[:]) // only takes the readiness away
+	_, _ = unix.Read(f.fd, f.expirations[:]) // only takes the readiness away
 	for until := epoll.Now(); len(f.queue) > 0 && f.queue[0].at <= until; {
 		e := &f.queue[0]
 		if e.p.handOut(epoll.Now()); e.p.fd < 0 || e.p.stop {

@@ -23,7 +23,7 @@ const PushEnd = 1 << 63
 
 // PushPreface asks for messages of MessageBytes: the first one at First, CLOCK_MONOTONIC in nanoseconds, and then one every
 // Interval nanoseconds. The client ends it with one more byte (in WebSocket: one more message) of any value; the answer
-// is the last message, marked with PushEnd.
+// is the last message, marked with PushEnd, in place of those that are due and could not begin yet.
 type PushPreface struct {
 	Seed, MessageBytes uint64
 	First, Interval    int64
@@ -94,7 +94,8 @@ type pusher struct {
 }
 
 func (p *pusher) Ready(events uint32) {
-	for p.fd >= 0 && p.flush() && events&(unix.EPOLLIN|epoll.Hangup) != 0 {
+	p.flush()
+	for p.fd >= 0 && events&(unix.EPOLLIN|epoll.Hangup) != 0 { // room or no room: a stop has to be heard
 		n, errno := epoll.Recv(p.fd, p.s.buf)
 		if errno == unix.EAGAIN {
 			return
@@ -104,6 +105,7 @@ func (p *pusher) Ready(events uint32) {
 			return
 		}
 		p.hear(p.s.buf[:n])
+		p.flush()
 	}
 }
 

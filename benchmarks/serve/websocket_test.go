@@ -175,8 +175,8 @@ func TestPushSpeaksWebSocketWithOthers(t *testing.T) {
 	}
 }
 
-// A client that does not read gets every message later, marked as held back.
-func TestPushToASlowReaderLosesNothing(t *testing.T) {
+// A client that does not read, and says stop while far more is due than buffers hold, gets what has begun and the end.
+func TestPushHearsAStopBehindFullBuffers(t *testing.T) {
 	testkit.LeakCheck(t)
 	c := dial(t, running(t, Push).Addrs[0])
 	p := PushPreface{Seed: 1, MessageBytes: pattern.MaxChunk, First: epoll.Now(), Interval: int64(time.Millisecond)}
