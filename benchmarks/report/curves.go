@@ -69,7 +69,12 @@ type latencyOf struct {
 // latencySources are the latencies that results of a case may hold.
 func (r *Report) latencySources(caseID string) []latencyOf {
 	out := []latencyOf{
-		{"", func(res *load.Result) *load.Latency { return res.Latency }},
+		{"", func(res *load.Result) *load.Latency {
+			if res.Workload == "mixed" { // its class says the same
+				return nil
+			}
+			return res.Latency
+		}},
 		{"first answers after the backend's death", func(res *load.Result) *load.Latency {
 			if res.Return == nil {
 				return nil
@@ -116,13 +121,14 @@ func (r *Report) latencyPlots(s *Summary) (out []*plot) {
 // distribution is the median over the rounds at each quantile that has one: x counts nines (0.99 is 2), y is in µs. The
 // largest value is left out: it has no place among nines.
 func (r *Report) distribution(caseID, target string, source latencyOf) (points []xy) {
-	byQuantile := map[float64][]float64{}
+	byQuantile, rounds := map[float64][]float64{}, 0
 	for i := range r.Runs {
 		run := &r.Runs[i]
 		if run.Case != caseID || run.Target != target || !run.Sound() {
 			continue
 		}
-		if l := source.of(run.Result); l != nil {
+		if l := source.of(run.Result); l != nil && len(l.Distribution) > 0 {
+			rounds++
 			for _, p := range l.Distribution {
 				if p.Quantile < 1 && p.Us > 0 && (1-p.Quantile)*float64(l.Count) >= 1 {
 					byQuantile[p.Quantile] = append(byQuantile[p.Quantile], p.Us)
@@ -131,6 +137,9 @@ func (r *Report) distribution(caseID, target string, source latencyOf) (points [
 		}
 	}
 	for q, us := range byQuantile {
+		if len(us) < rounds { // a round with fewer messages does not reach that far: the others' median would be another one
+			continue
+		}
 		s, _ := spreadOf(us)
 		points = append(points, xy{-math.Log10(1 - q), s.Median})
 	}

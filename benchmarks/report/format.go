@@ -58,12 +58,12 @@ func grouped(n int64) string {
 	return sign + b.String()
 }
 
-// percent shows a noise relative to its median.
-func percent(noise, median float64) string {
-	if math.IsInf(noise, 1) || median == 0 {
+// percent shows a relative noise.
+func percent(noise float64) string {
+	if math.IsInf(noise, 1) {
 		return ""
 	}
-	return fmt.Sprintf("±%.0f%%", math.Ceil(100*noise/math.Abs(median)-0.001))
+	return fmt.Sprintf("±%.0f%%", math.Ceil(100*noise-0.001))
 }
 
 // ratioText is "0.36 ±0.05", below a tenth "0.062 ±0.003"; without noise, "0.36".
@@ -72,10 +72,10 @@ func ratioText(r Ratio) string {
 	if math.Abs(r.Median) < 0.0995 {
 		digits, least = 3, 0.001
 	}
-	if math.IsInf(r.Noise, 1) || r.Noise == 0 {
+	if !r.Known() || r.noise == 0 {
 		return fmt.Sprintf("%.*f", digits, r.Median)
 	}
-	return fmt.Sprintf("%.*f ±%.*f", digits, r.Median, digits, max(r.Noise, least))
+	return fmt.Sprintf("%.*f ±%.*f", digits, r.Median, digits, max(r.Noise(), least))
 }
 
 // plural is "1 round", "3 rounds".

@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"math"
 	"slices"
 )
 
@@ -72,7 +71,7 @@ func (s *Summary) judge(rule rule) (g Goal, ok bool) {
 			return g, false
 		}
 		f := row.Figures[metric]
-		return rule.outcome(s.Case, s.Metrics[metric].Label(), f.Median, f.Noise), true
+		return rule.outcome(s.Case, s.Metrics[metric].Label(), f.Spread, f.Noise), true
 	}
 	rival := s.best(metric, rule.rivals)
 	ratio, ok := s.Ratio(metric, Subject, rival)
@@ -83,20 +82,23 @@ func (s *Summary) judge(rule rule) (g Goal, ok bool) {
 	if len(rule.rivals) > 1 {
 		what += " (best peer)"
 	}
-	return rule.outcome(s.Case, what, ratio.Median, ratio.Noise), true
+	return rule.outcome(s.Case, what, ratio.Spread, ratio.noise), true
 }
 
-func (u rule) outcome(c Case, what string, value, noise float64) Goal {
-	g := Goal{Case: c.ID(), What: what, Value: value, Noise: noise, Bound: u.bound, AtLeast: u.atLeast}
+// outcome judges a value with a relative noise.
+func (u rule) outcome(c Case, what string, value Spread, noise float64) Goal {
+	// How far the value is from its bound is a ratio like any other.
+	from := Ratio{Spread{Rounds: value.Rounds, Median: value.Median / u.bound}, noise}
+	g := Goal{Case: c.ID(), What: what, Value: value.Median, Noise: from.Noise() * u.bound, Bound: u.bound, AtLeast: u.atLeast}
 	switch {
-	case !math.IsInf(noise, 1) && math.Abs(value-u.bound) <= noise:
+	case from.judge(Neither) == Same:
 		g.Outcome = Near
-	case value == u.bound || (value > u.bound) == u.atLeast:
+	case value.Median == u.bound || (value.Median > u.bound) == u.atLeast:
 		g.Outcome = Met
 	default:
 		g.Outcome = NotMet
 	}
-	if math.IsInf(noise, 1) {
+	if !from.Known() {
 		g.Noise = -1
 	}
 	return g

@@ -57,6 +57,8 @@ func Metrics(workload string) []Metric {
 		return idleMetrics
 	case "storm":
 		return join(returnMetrics, held, howBusy)
+	case "mixed": // the figures of its classes come first
+		return join(held, howBusy)
 	case "slow":
 		return join(slowMetrics, costsPerGB, held, howBusy)
 	}

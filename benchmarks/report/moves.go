@@ -145,7 +145,7 @@ func (c *comparer) figures(from, to *Summary) {
 func (c *comparer) move(from, to *Summary, j, i int, target string) {
 	a, b := from.figure(j, target), to.figure(i, target)
 	m := Move{Case: to.Case.ID(), Target: target, Metric: to.Metrics[i].Label(), First: i == 0, Old: a.Median, New: b.Median}
-	before, after := Ratio{a.Spread, a.Noise}, Ratio{b.Spread, b.Noise}
+	before, after := Ratio{a.Spread, a.Noise}, Ratio{b.Spread, b.Noise} // not over anything: over 1
 	if c.byRatio && target != c.to.Reference() {
 		x, ok1 := from.Ratio(j, target, c.to.Reference())
 		y, ok2 := to.Ratio(i, target, c.to.Reference())
@@ -162,25 +162,25 @@ func (c *comparer) move(from, to *Summary, j, i int, target string) {
 		}
 		return
 	}
-	m.Change, m.Noise, m.verdict = change.Median, change.Noise, change.judge(to.Metrics[i].Better)
+	m.Change, m.verdict = change.Median, change.judge(to.Metrics[i].Better)
+	if m.Noise = -1; change.Known() {
+		m.Noise = change.Noise()
+	}
 	c.out.keep(m)
 }
 
-// changeOf is after over before; their noises, relative, add up as squares do.
+// changeOf is after over before; their noises add up as squares do.
 func changeOf(before, after Ratio) (Ratio, bool) {
 	if before.Median <= 0 || after.Median <= 0 {
 		return Ratio{}, false
 	}
-	change := after.Median / before.Median
-	noise := change * math.Hypot(before.Noise/before.Median, after.Noise/after.Median)
-	return Ratio{Spread{Median: change}, noise}, true
+	return Ratio{Spread{Median: after.Median / before.Median}, math.Hypot(before.noise, after.noise)}, true
 }
 
 func (c *Comparison) keep(m Move) {
 	m.Result = m.verdict.String()
 	switch m.verdict {
 	case Unknown:
-		m.Noise = -1
 		c.Unknown = append(c.Unknown, m)
 	case Better, Worse, Different:
 		c.Moves = append(c.Moves, m)

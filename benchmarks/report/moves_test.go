@@ -143,8 +143,8 @@ func TestChangesFromZeroHaveNoRatio(t *testing.T) {
 	if _, ok := changeOf(Ratio{}, Ratio{Spread{Median: 2}, 1}); ok {
 		t.Error("a change from zero has a ratio")
 	}
-	got, ok := changeOf(Ratio{Spread{Median: 2}, 0.6}, Ratio{Spread{Median: 4}, 1.6})
-	if !ok || got.Median != 2 || math.Abs(got.Noise-1) > 1e-12 { // 30 % and 40 % are 50 % of 2
-		t.Errorf("%+v, want 2 ±1", got)
+	got, ok := changeOf(Ratio{Spread{Median: 2}, 0.3}, Ratio{Spread{Median: 4}, 0.4})
+	if !ok || got.Median != 2 || math.Abs(got.noise-0.5) > 1e-12 {
+		t.Errorf("%+v, want 2 and noise 0.5", got)
 	}
 }

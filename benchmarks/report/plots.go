@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"html/template"
-	"math"
 	"slices"
 	"strings"
 )
@@ -77,8 +76,8 @@ func (r *Report) ratioPlot(s *Summary, title, axis string, bars []bar) *plot {
 	for i, b := range bars {
 		y, class := top+(float64(i)+.5)*rowHeight, colour(r.look(b.target))
 		d.text("name", "end", x.from-8, y+4, b.target)
-		if !math.IsInf(b.ratio.Noise, 1) && b.ratio.Noise > 0 {
-			d.line("whisker "+class, x.at(b.ratio.Median-b.ratio.Noise), y, x.at(b.ratio.Median+b.ratio.Noise), y)
+		if b.ratio.Known() {
+			d.line("whisker "+class, x.at(b.ratio.Low()), y, x.at(b.ratio.High()), y)
 		}
 		for _, v := range b.rounds {
 			d.mark("round "+class, 0, x.at(v), y, 2.2)
@@ -92,13 +91,13 @@ func (r *Report) ratioPlot(s *Summary, title, axis string, bars []bar) *plot {
 	return &plot{Title: title, SVG: d.done(fmt.Sprintf("%s, %s: %s: %s.", s.Case.ID(), m.Label(), title, strings.Join(says, "; ")))}
 }
 
-// ratioScale holds 1 and all medians with their noise.
+// ratioScale holds 1 and all rounds, and the noise as far as a factor of 3.
 func ratioScale(bars []bar) scale {
 	low, high := 0.9, 1/0.9
 	for _, b := range bars {
 		low, high = min(low, b.ratio.Min), max(high, b.ratio.Max)
-		if !math.IsInf(b.ratio.Noise, 1) {
-			low, high = min(low, max(b.ratio.Median-b.ratio.Noise, b.ratio.Median/3)), max(high, b.ratio.Median+b.ratio.Noise)
+		if b.ratio.Known() {
+			low, high = min(low, max(b.ratio.Low(), b.ratio.Median/3)), max(high, min(b.ratio.High(), b.ratio.Median*3))
 		}
 	}
 	return scale{low: max(low, 1e-4) / 1.08, high: high * 1.08, from: 84, to: 264, log: true}

@@ -24,34 +24,53 @@ func spreadOf(values []float64) (s Spread, ok bool) {
 	return Spread{Rounds: n, Median: (v[(n-1)/2] + v[n/2]) / 2, Min: v[0], Max: v[n-1]}, true
 }
 
-// width is the highest less the lowest, relative to the median; 0 where that is 0.
+// width is how far the rounds lie apart, relative: the logarithm of highest / lowest, which for small widths is
+// (highest - lowest) / median, and the same for a ratio and its inverse. Values that are not all above zero have the latter.
 func (s Spread) width() float64 {
-	if s.Median == 0 {
+	switch {
+	case s.Min > 0:
+		return math.Log(s.Max / s.Min)
+	case s.Median == 0:
 		return 0
 	}
 	return (s.Max - s.Min) / math.Abs(s.Median)
 }
 
-// noise is how far the median may be from what endless rounds would show, in the figure's own unit:
+// noise is how far the median may be from what endless rounds would show, relative:
 //
-//	2 / (rounds - 1) x max(width, typical width) x median
+//	2 / (rounds - 1) x max(width, typical width)
 //
-// The width is (highest - lowest) / median. The typical width is the median of those of all targets in the same case, so
-// that three rounds that agree by chance are not believed more than their neighbours. So with three rounds the noise is
-// about the distance from the lowest to the highest, with five half of it. Two measurements of the same thing differ by
-// more in fewer than 1 of 20 figures (TestSameTargetTwice). It is never below 1 % of the median; with one round it is
-// unknown: +Inf.
+// The typical width is the median of the widths of all targets in the same case, so that three rounds that agree by chance
+// are not believed more than their neighbours. So with three rounds the noise is about the distance from the lowest to the
+// highest, with five half of it. Two measurements of the same thing differ by more in fewer than 1 of 20 figures
+// (TestSameTargetTwice). It is never below 1 %; with one round it is unknown: +Inf.
 func (s Spread) noise(typical float64) float64 {
 	if s.Rounds < 2 {
 		return math.Inf(1)
 	}
-	return max(2/float64(s.Rounds-1)*max(s.width(), typical), floor) * math.Abs(s.Median)
+	return max(2/float64(s.Rounds-1)*max(s.width(), typical), floor)
 }
 
-// Ratio is one figure over another, taken round by round, so that what slows a whole round down cancels out.
+// Ratio is one figure over another, taken round by round, so that what slows a whole round down cancels out. Its noise is
+// a factor up and down: from Low to High. A ratio and its inverse have the same one.
 type Ratio struct {
 	Spread
-	Noise float64 // +Inf if there was one round only
+	noise float64 // logarithm of the factor; +Inf if there was one round only
+}
+
+// Known says whether there is a noise: not if there was one round only.
+func (r Ratio) Known() bool { return !math.IsInf(r.noise, 1) }
+
+// Low and High are the ends of the noise.
+func (r Ratio) Low() float64  { return r.Median * math.Exp(-r.noise) }
+func (r Ratio) High() float64 { return r.Median * math.Exp(r.noise) }
+
+// Noise is how far the ratio may be wrong in the direction of 1: it differs from 1 if it is further away than that.
+func (r Ratio) Noise() float64 {
+	if r.Median > 1 {
+		return r.Median - r.Low()
+	}
+	return r.High() - r.Median
 }
 
 // Verdict is what a ratio or a change says once its noise is taken into account.
@@ -72,14 +91,14 @@ func (v Verdict) String() string {
 
 // judge compares a ratio with 1.
 func (r Ratio) judge(better Direction) Verdict {
-	switch away := r.Median - 1; {
-	case math.IsInf(r.Noise, 1):
+	switch {
+	case !r.Known():
 		return Unknown
-	case math.Abs(away) <= r.Noise:
+	case r.Low() <= 1 && r.High() >= 1:
 		return Same
 	case better == Neither:
 		return Different
-	case (away < 0) == (better == Lower):
+	case (r.Median < 1) == (better == Lower):
 		return Better
 	}
 	return Worse
@@ -95,11 +114,11 @@ func (b byRound) values() (out []float64) {
 	return out
 }
 
-// over divides round by round, where both have a value and the divisor is above zero.
+// over divides round by round, where both have a value above zero.
 func (b byRound) over(ref byRound) byRound {
 	out := byRound{}
 	for round, v := range b {
-		if d, ok := ref[round]; ok && d > 0 {
+		if d := ref[round]; v > 0 && d > 0 {
 			out[round] = v / d
 		}
 	}

@@ -45,12 +45,13 @@ func TestNoiseByRounds(t *testing.T) {
 		want    float64
 	}{
 		{"one round: not known", Spread{1, 5, 5, 5}, 0.1, math.Inf(1)},
-		{"two: twice the width", Spread{2, 10, 9, 11}, 0, 4},
-		{"three: the width", Spread{3, 10, 9, 11}, 0, 2},
-		{"five: half of it", Spread{5, 10, 9, 11}, 0, 1},
-		{"agreeing by chance: as the neighbours", Spread{3, 10, 10, 10}, 0.3, 3},
-		{"never below 1 %", Spread{3, 10, 10, 10}, 0, 0.1},
-		{"around zero", Spread{3, 0, 0, 0}, 0.5, 0},
+		{"two: twice the width", Spread{2, 10, 9, 11}, 0, 2 * math.Log(11./9)},
+		{"three: the width", Spread{3, 10, 9, 11}, 0, math.Log(11. / 9)},
+		{"five: half of it", Spread{5, 10, 9, 11}, 0, math.Log(11./9) / 2},
+		{"agreeing by chance: as the neighbours", Spread{3, 10, 10, 10}, 0.3, 0.3},
+		{"never below 1 %", Spread{3, 10, 10, 10}, 0, 0.01},
+		{"around zero", Spread{3, 2, -1, 3}, 0, 2},
+		{"zero", Spread{3, 0, 0, 0}, 0, 0.01},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -62,25 +63,39 @@ func TestNoiseByRounds(t *testing.T) {
 }
 
 func TestRatiosAreJudgedBeyondTheNoise(t *testing.T) {
+	of := func(median, factor float64) Ratio { return Ratio{Spread{Rounds: 3, Median: median}, math.Log(factor)} }
 	tests := []struct {
 		name   string
 		ratio  Ratio
 		better Direction
 		want   Verdict
+		text   string
 	}{
-		{"one round", Ratio{Spread{1, 2, 2, 2}, math.Inf(1)}, Lower, Unknown},
-		{"within", Ratio{Spread{3, 1.05, 1, 1.1}, 0.1}, Lower, Same},
-		{"just within", Ratio{Spread{3, 1.1, 1, 1.1}, 0.11}, Higher, Same},
-		{"lower is better", Ratio{Spread{3, 0.5, 0.4, 0.6}, 0.2}, Lower, Better},
-		{"lower is worse", Ratio{Spread{3, 0.5, 0.4, 0.6}, 0.2}, Higher, Worse},
-		{"higher is worse", Ratio{Spread{3, 1.5, 1.4, 1.6}, 0.2}, Lower, Worse},
-		{"higher is better", Ratio{Spread{3, 1.5, 1.4, 1.6}, 0.2}, Higher, Better},
-		{"no side is better", Ratio{Spread{3, 1.5, 1.4, 1.6}, 0.2}, Neither, Different},
+		{"one round", of(2, math.Inf(1)), Lower, Unknown, "2.00"},
+		{"within", of(1.05, 1.1), Lower, Same, "1.05 ±0.10"},
+		{"within, from below", of(0.95, 1.1), Higher, Same, "0.95 ±0.09"},
+		{"lower is better", of(0.5, 1.5), Lower, Better, "0.50 ±0.25"},
+		{"lower is worse", of(0.5, 1.5), Higher, Worse, "0.50 ±0.25"},
+		{"higher is worse", of(2, 1.5), Lower, Worse, "2.00 ±0.67"},
+		{"higher is better", of(2, 1.5), Higher, Better, "2.00 ±0.67"},
+		{"small, and as noisy as it is small", of(0.2, 6), Lower, Same, "0.20 ±1.00"},
+		{"very small", of(0.0621, 1.02), Lower, Better, "0.062 ±0.001"},
+		{"no side is better", of(1.5, 1.2), Neither, Different, "1.50 ±0.25"},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := tc.ratio.judge(tc.better); got != tc.want {
 				t.Errorf("%s, want %s", got, tc.want)
+			}
+			if got := ratioText(tc.ratio); got != tc.text {
+				t.Errorf("shown as %q, want %q", got, tc.text)
+			}
+			if away := math.Abs(tc.ratio.Median - 1); tc.ratio.Known() && (away > tc.ratio.Noise()) == (tc.want == Same) {
+				t.Errorf("%.3f ±%.3f is called %s", tc.ratio.Median, tc.ratio.Noise(), tc.want)
+			}
+			inverse := Ratio{Spread{Rounds: 3, Median: 1 / tc.ratio.Median}, tc.ratio.noise}
+			if opposite := map[Direction]Direction{Lower: Higher, Higher: Lower, Neither: Neither}[tc.better]; inverse.judge(opposite) != tc.want {
+				t.Errorf("the other way up it is %s, want %s", inverse.judge(opposite), tc.want)
 			}
 		})
 	}
@@ -99,7 +114,7 @@ func TestRatiosAreTakenRoundByRound(t *testing.T) {
 }
 
 // Whatever the values: the median lies between the ends, the order of rounds does not matter, a scale of all values
-// scales everything, and a ratio the other way up has the median's inverse (odd numbers of rounds).
+// scales the median and leaves the noise, and a ratio the other way up has the median's inverse (odd numbers of rounds).
 func TestSpreadProperties(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
@@ -121,7 +136,7 @@ func TestSpreadProperties(t *testing.T) {
 		for i, v := range a {
 			scaled[i] = 4 * v
 		}
-		if by4, _ := spreadOf(scaled.values()); by4.Median != 4*s.Median || n > 1 && by4.noise(0.1) != 4*s.noise(0.1) {
+		if by4, _ := spreadOf(scaled.values()); by4.Median != 4*s.Median || n > 1 && math.Abs(by4.noise(0.1)-s.noise(0.1)) > 1e-12 {
 			t.Fatalf("%v times 4 came to %+v", a, by4)
 		}
 		up, _ := spreadOf(a.over(b).values())

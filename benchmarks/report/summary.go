@@ -26,7 +26,7 @@ type Row struct {
 // Figure is a metric's value over the rounds.
 type Figure struct {
 	Spread
-	Noise  float64 // of the median, in the metric's unit; +Inf if one round
+	Noise  float64 // of the median, relative; +Inf if one round
 	Values []Point // by round
 }
 
@@ -142,7 +142,7 @@ func (s *Summary) Ratio(metric int, a, b string) (r Ratio, ok bool) {
 		return r, false
 	}
 	if a == b {
-		return Ratio{Spread: spread}, true
+		return Ratio{spread, 0}, true
 	}
 	return Ratio{spread, spread.noise(s.typical(metric, of[b]))}, true
 }

@@ -20,8 +20,16 @@ var onTerminal = wording{
 	verdict: func(v Verdict) string { return [...]string{" ?", "  ", " +", " -", " *"}[v] },
 	missing: nothing + "  ", // in line with the others
 	figure: func(_ Metric, f *Figure) string {
-		return strings.TrimRight(short(f.Median)+" "+percent(f.Noise, f.Median), " ")
+		return figureText(f)
 	},
+}
+
+// figureText is "66.1k ±6%"; a figure around zero has no relative noise.
+func figureText(f *Figure) string {
+	if f.Min <= 0 {
+		return short(f.Median)
+	}
+	return strings.TrimRight(short(f.Median)+" "+percent(f.Noise), " ")
 }
 
 // inMarkdown has room for words and for the lowest and highest round.
