@@ -23,13 +23,16 @@ type flaw struct {
 	opens func(p *Proxy) (closes func())          // when a session begins, and when it ends
 }
 
+// messageBytes is what is lost as one message.
+const messageBytes = 64
+
 // flaws make a flaw of the text behind the "=".
 var flaws = map[string]func(value string) (flaw, error){
 	// What happens to the bytes, once in each half, behind so many bytes.
 	"drop":  at(func(_ *half, p []byte) ([]byte, error) { return p[1:], nil }),
 	"flip":  at(func(_ *half, p []byte) ([]byte, error) { p[0] ^= 1; return p, nil }),
 	"twice": at(func(_ *half, p []byte) ([]byte, error) { return append(p, p...), nil }),
-	"lose":  at(func(*half, []byte) ([]byte, error) { return nil, nil }),
+	"lose":  at(func(_ *half, p []byte) ([]byte, error) { return p[min(messageBytes, len(p)):], nil }),
 	"end":   at(end),
 	"hang":  at(hang),
 	"swap":  swap,
