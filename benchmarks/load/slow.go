@@ -13,7 +13,7 @@ import (
 const (
 	SlowAlone   = "alone"   // the fast streams in the window's first half
 	SlowBeside  = "beside"  // the fast streams in its second half, beside the stalled ones
-	SlowStalled = "stalled" // the stalled ones; their bytes are read at the end
+	SlowStalled = "stalled" // the stalled ones, with the bytes that were left to be read at the end
 )
 
 const (
@@ -190,6 +190,7 @@ func (r *slowRun) readSlowly() {
 // finish lets the fast streams end and the stalled ones read everything.
 func (r *slowRun) finish() error {
 	r.stopping = true
+	before := r.drained
 	for i := range r.stalled {
 		r.stalled[i].resume()
 	}
@@ -199,7 +200,7 @@ func (r *slowRun) finish() error {
 			return err
 		}
 	}
-	r.res.Classes = append(r.res.Classes, Class{Name: SlowStalled, Sessions: r.cfg.Stalled, Bytes: r.drained})
+	r.res.Classes = append(r.res.Classes, Class{Name: SlowStalled, Sessions: r.cfg.Stalled, Bytes: r.drained - before})
 	if r.live > 0 {
 		r.res.Failed += uint64(r.live)
 		r.note(fmt.Errorf("%d streams stood still for %s", r.live, r.driver.cfg.Patience))

@@ -105,3 +105,16 @@ func TestOwnGroupIsFoundInBothVersions(t *testing.T) {
 		}
 	}
 }
+
+// What the steps have shown replaces the first guess.
+func TestBudgetIsMeasured(t *testing.T) {
+	r := run{}
+	if n := r.wouldUse(10); n != 10*firstGuess {
+		t.Errorf("a guess of %d bytes", n)
+	}
+	r.res.Base.Available = 1_000_000
+	r.res.Steps = []Measure{{Sessions: 10, Available: 900_000}}
+	if n := r.wouldUse(50); n != 500_000 {
+		t.Errorf("50 sessions would use %d bytes, want 500000", n)
+	}
+}
