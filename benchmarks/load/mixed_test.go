@@ -138,3 +138,21 @@ func TestSilentSessionsAreAskedAtTheEndToo(t *testing.T) {
 		t.Errorf("%d answers to 180 silent sessions: %+v", answers.Load(), *res)
 	}
 }
+
+// Bulk is under way at the end of the window; what does not arrive after it is lost.
+func TestBulkThatDoesNotComeBackIsCaught(t *testing.T) {
+	testkit.LeakCheck(t)
+	to := faultyProxy(t, backend(t, serve.Echo), serve.Echo, func(p []byte) ([]byte, bool) {
+		if len(p) > 64 {
+			return nil, true
+		}
+		return p, true
+	})
+	res, err := mixed(to, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Failed != 2 || res.Wrong != 0 {
+		t.Errorf("want the 2 bulk sessions, and no others, to have failed: %+v", *res)
+	}
+}
