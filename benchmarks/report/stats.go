@@ -61,8 +61,10 @@ type Ratio struct {
 // Known says whether there is a noise: not if there was one round only.
 func (r Ratio) Known() bool { return !math.IsInf(r.noise, 1) }
 
-// Low and High are the ends of the noise.
-func (r Ratio) Low() float64  { return r.Median * math.Exp(-r.noise) }
+// Low is the lower end of the noise.
+func (r Ratio) Low() float64 { return r.Median * math.Exp(-r.noise) }
+
+// High is the upper end of the noise.
 func (r Ratio) High() float64 { return r.Median * math.Exp(r.noise) }
 
 // Noise is how far the ratio may be wrong in the direction of 1: it differs from 1 if it is further away than that.
