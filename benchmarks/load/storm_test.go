@@ -128,7 +128,7 @@ func (v victim) Kill() error        { v.kill(); return nil }
 
 func storm(to netip.AddrPort, v load.Victim) (*load.Result, error) {
 	cfg := load.StormConfig{Config: config(to), Sessions: stormSessions, MessageBytes: 64, Rate: 2000, Victim: v}
-	cfg.Patience = 30 * time.Second
+	cfg.Patience = patient
 	return load.Storm(cfg)
 }
 
@@ -193,7 +193,7 @@ func TestStormFaultsAreCaught(t *testing.T) {
 			doomed, die := killable(t)
 			b := newBalancer(t, tc.onReturn, doomed, backend(t, serve.Echo), backend(t, serve.Echo))
 			cfg := load.StormConfig{
-				Config: config(b.addr), Sessions: stormSessions, MessageBytes: 64, Rate: 2000, Limit: time.Second,
+				Config: config(b.addr), Sessions: stormSessions, MessageBytes: 64, Rate: 2000, Limit: 300 * time.Millisecond,
 				Victim: victim{b, func() { tc.kill(b, die) }},
 			}
 			res, err := load.Storm(cfg)
