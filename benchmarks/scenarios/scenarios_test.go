@@ -152,6 +152,10 @@ func TestTheShortSetIsPartOfTheFullOne(t *testing.T) {
 func TestOverrides(t *testing.T) {
 	c := Case{Workload: "idle", Load: []Flag{{"sessions", []string{"1000", "4000"}}, {"for", []string{"1s"}}}}
 	before := c
+	c.Give("for", "1m")
+	if want := "--for=1s"; before.Args()[3] != want {
+		t.Errorf("the copy changed, too: %v", before.Args())
+	}
 	c.Scale("sessions", 400)
 	c.Give("for", "2s")
 	c.Give("warm", "1s")

@@ -25,6 +25,7 @@ func main() {
 	app := &cli.App{
 		Name:     "longsplice-bench",
 		Usage:    "load TCP balancers and measure what they cost",
+		Version:  version,
 		Commands: []*cli.Command{runCommand(), listCommand(), reportCommand(), serveCommand(), loadCommand(), scaleCommand(), holdCommand(), iocopyCommand()},
 		Action:   noCommand,
 		// cli would exit by itself, before the deferred calls of the commands above it.

@@ -3,20 +3,15 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/longsplice/longsplice/benchmarks/report"
 	"github.com/longsplice/longsplice/benchmarks/run"
-	"github.com/longsplice/longsplice/benchmarks/scenarios"
 	"github.com/longsplice/longsplice/benchmarks/target"
 	"github.com/urfave/cli/v2"
 )
@@ -50,26 +45,6 @@ func runCommand() *cli.Command {
 		),
 		Action: runScenarios,
 	}
-}
-
-// targetFlags are those that say what is measured; list has them, too.
-func targetFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "targets", Usage: "`NAMES`, comma-separated; default all that are here"},
-		&cli.StringSliceFlag{Name: "target", Usage: "`NAME=ADDR:PORT[@PID]`, a balancer that runs already (with --backend); may repeat"},
-		&cli.StringSliceFlag{Name: "backend", Usage: "`ADDR:PORT` to serve on, instead of any free port: where such a balancer expects its backends; may repeat"},
-		&cli.StringFlag{Name: "longsplice", Value: besideUs("longsplice"), Usage: "the balancer's `PATH`"},
-		&cli.IntFlag{Name: "threads", Value: 1, Usage: "workers or threads of each balancer"},
-	}
-}
-
-// besideUs is where the build puts the other program.
-func besideUs(name string) string {
-	self, err := os.Executable()
-	if err != nil {
-		return name
-	}
-	return filepath.Join(filepath.Dir(self), name)
 }
 
 func runScenarios(c *cli.Context) error {
@@ -160,99 +135,6 @@ func runConfig(c *cli.Context) (cfg run.Config, missing []report.Missing, err er
 
 func usage(format string, a ...any) error { return cli.Exit(fmt.Sprintf(format, a...), exitUsage) }
 
-// runCases chooses the cases, changes what the command line changes, and judges them as the load command will.
-func runCases(c *cli.Context) ([]scenarios.Case, error) {
-	cases, err := scenarios.Choose(c.StringSlice("scenario"), c.Bool("full"))
-	if err != nil {
-		return nil, err
-	}
-	if err := override(c, cases); err != nil {
-		return nil, err
-	}
-	var errs []error
-	for i := range cases {
-		errs = append(errs, checkCase(&cases[i]))
-	}
-	return cases, errors.Join(errs...)
-}
-
-// override gives the command line's values to the cases that have such a flag: one at least.
-func override(c *cli.Context, cases []scenarios.Case) error {
-	with := c.StringSlice("with")
-	if c.IsSet("for") {
-		with = append(with, "for="+c.Duration("for").String())
-	}
-	for _, text := range with {
-		name, value, found := strings.Cut(text, "=")
-		if !found || name == "" {
-			return fmt.Errorf("--with %q: want FLAG=VALUE", text)
-		}
-		if !change(cases, name, func(x *scenarios.Case) { x.Give(name, value) }) {
-			return fmt.Errorf("none of the chosen cases gives --%s", name)
-		}
-	}
-	if !c.IsSet("sessions") {
-		return nil
-	}
-	n := c.Int("sessions")
-	if n < 1 {
-		return fmt.Errorf("--sessions %d: want 1 or more", n)
-	}
-	if !change(cases, "sessions", func(x *scenarios.Case) { x.Scale("sessions", n) }) {
-		return errors.New("none of the chosen cases gives --sessions")
-	}
-	return nil
-}
-
-func change(cases []scenarios.Case, flag string, do func(*scenarios.Case)) (any bool) {
-	for i := range cases {
-		if cases[i].Has(flag) {
-			do(&cases[i])
-			any = true
-		}
-	}
-	return any
-}
-
-// checkCase parses the case's flags by the load command's own definitions.
-func checkCase(x *scenarios.Case) error {
-	all := loadCommand().Subcommands
-	i := slices.IndexFunc(all, func(w *cli.Command) bool { return w.Name == x.Workload })
-	if i < 0 {
-		var known []string
-		for _, w := range all {
-			known = append(known, w.Name)
-		}
-		return x.Fault("workload", "%q is unknown; there are %s", x.Workload, strings.Join(known, ", "))
-	}
-	var errs []error
-	for _, f := range x.Load {
-		errs = append(errs, checkFlag(x, all[i], f))
-	}
-	return errors.Join(errs...)
-}
-
-func checkFlag(x *scenarios.Case, load *cli.Command, f scenarios.Flag) error {
-	set := flag.NewFlagSet(load.Name, flag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	var known []string
-	for _, own := range load.Flags {
-		if err := own.Apply(set); err != nil {
-			return err
-		}
-		known = append(known, own.Names()...)
-	}
-	if set.Lookup(f.Name) == nil {
-		return x.Fault("load."+f.Name, "load %s has no such flag; it has %s", load.Name, strings.Join(known, ", "))
-	}
-	for _, v := range f.Values {
-		if err := set.Set(f.Name, v); err != nil {
-			return x.Fault("load."+f.Name, "is %q: %v", v, err)
-		}
-	}
-	return nil
-}
-
 func runCPUs(c *cli.Context, cfg *run.Config) error {
 	threads := c.Int("threads")
 	if threads < 1 {
@@ -278,78 +160,4 @@ func runCPUs(c *cli.Context, cfg *run.Config) error {
 			threads, run.CPUList(balancer), run.CPUList(rest))
 	}
 	return nil
-}
-
-// knownTargets are the program's own and the user's, or those of them that --targets names, and fixed backend addresses.
-func knownTargets(c *cli.Context, self string) (all []target.Target, at []netip.AddrPort, err error) {
-	if at, err = addrPorts(c.StringSlice("backend")); err != nil {
-		return nil, nil, err
-	}
-	all = target.All(self, c.String("longsplice"))
-	var given []target.Target
-	for _, text := range c.StringSlice("target") {
-		t, err := parseGiven(text)
-		if err != nil {
-			return nil, nil, err
-		}
-		if slices.ContainsFunc(append(all, given...), func(x target.Target) bool { return x.Name == t.Name }) {
-			return nil, nil, usage("--target %s: there is a target of this name", text)
-		}
-		given = append(given, t)
-	}
-	if len(given) > 0 && len(at) == 0 {
-		return nil, nil, usage("--target needs --backend: the addresses that the balancer sends its sessions to; run serves there")
-	}
-	all = append(all, given...)
-	if c.String("targets") == "" {
-		return all, at, nil
-	}
-	chosen, err := chosen(all, c.String("targets"))
-	return chosen, at, err
-}
-
-// parseGiven reads NAME=ADDR:PORT[@PID].
-func parseGiven(text string) (target.Target, error) {
-	name, rest, _ := strings.Cut(text, "=")
-	where, process, hasPID := strings.Cut(rest, "@")
-	addr, err := netip.ParseAddrPort(where)
-	pid := 0
-	if hasPID && err == nil {
-		pid, err = strconv.Atoi(process)
-	}
-	if err != nil || name == "" || hasPID && pid < 1 {
-		return target.Target{}, usage("--target %q: want NAME=ADDR:PORT or NAME=ADDR:PORT@PID", text)
-	}
-	return target.Given(name, addr, pid), nil
-}
-
-// chosen keeps the named ones in their own order. An unknown name is an error that lists the known.
-func chosen(all []target.Target, names string) ([]target.Target, error) {
-	var known []string
-	for _, t := range all {
-		known = append(known, t.Name)
-	}
-	wanted := strings.Split(names, ",")
-	for _, w := range wanted {
-		if !slices.Contains(known, w) {
-			return nil, usage("unknown target %q; there are %s", w, strings.Join(known, ", "))
-		}
-	}
-	return slices.DeleteFunc(all, func(t target.Target) bool { return !slices.Contains(wanted, t.Name) }), nil
-}
-
-// present sorts out the targets that are missing here. fixed: the backends' addresses are the user's.
-func present(all []target.Target, p target.Place, fixed bool) (there []target.Target, missing []report.Missing) {
-	for _, t := range all {
-		why := t.Missing(p)
-		if fixed && t.OwnNetwork() {
-			why = "its backends are in a network of its own, not at --backend"
-		}
-		if why != "" {
-			missing = append(missing, report.Missing{Target: t.Name, Why: why})
-			continue
-		}
-		there = append(there, t)
-	}
-	return there, missing
 }

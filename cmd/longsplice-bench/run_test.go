@@ -120,6 +120,52 @@ func TestRunMeasuresSoundly(t *testing.T) {
 	}
 }
 
+const joint = `# Purpose: what run and both ends have to agree on.
+name = "joint"
+[[case]]
+name = "storm"
+about = "a backend of its own dies"
+set = "full"
+workload = "storm"
+serve = "echo"
+apart = true
+[case.load]
+sessions = 8
+rate = 100
+warm = "10ms"
+for = "50ms"
+[[case]]
+name = "websocket"
+about = "both ends speak it"
+set = "full"
+workload = "push"
+serve = "push"
+[case.load]
+sessions = 4
+rate = 200
+websocket = true
+warm = "10ms"
+for = "100ms"
+`
+
+func TestRunTellsBothEndsWhatTheyNeed(t *testing.T) {
+	dir := t.TempDir()
+	scenario, out := filepath.Join(dir, "joint.toml"), filepath.Join(dir, "results")
+	if err := os.WriteFile(scenario, []byte(joint), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := program(t, "run", "-s", scenario, "--targets", "direct", "--rounds", "1", "--out", out); code != 0 {
+		t.Fatalf("exit %d:\n%s", code, stderr)
+	}
+	rep, err := report.Load(out)
+	if err != nil || len(rep.Runs) != 2 {
+		t.Fatalf("%+v, %v", rep, err)
+	}
+	if ret := rep.Runs[0].Result.Return; ret == nil || ret.Held == 0 || ret.Returned != ret.Held {
+		t.Errorf("the storm was %+v", ret)
+	}
+}
+
 // A target that is not there at all and one that ends under load are failures of theirs, not of the run.
 func TestOneThatFailsIsRecorded(t *testing.T) {
 	dir := t.TempDir()
