@@ -22,7 +22,7 @@ type StormConfig struct {
 	MessageBytes int
 	Rate         float64       // messages per second of all sessions together
 	Victim       Victim        // nil: somebody else kills, during For or within Limit after it
-	Limit        time.Duration // for all to be back; 0: 30 s
+	Limit        time.Duration // for all to be back; 0: a minute
 }
 
 // Victim is the backend that dies.
@@ -81,7 +81,7 @@ func Storm(cfg StormConfig) (*Result, error) {
 		return nil, errors.New("load storm: needs sessions >= 2, 1 <= message bytes <= 262144 and rate > 0")
 	}
 	if cfg.Limit == 0 {
-		cfg.Limit = 30 * time.Second
+		cfg.Limit = time.Minute
 	}
 	d, err := newDriver(cfg.Config, "storm")
 	if err != nil {
