@@ -32,6 +32,7 @@ func TestUsage(t *testing.T) {
 		{"unknown case", "run -s echo/65", exitUsage, `scenario echo has no case "65"`},
 		{"a scenario without -s", "run echo", exitUsage, "scenarios are given by -s"},
 		{"unknown target", "run --targets haproxy,apache", exitUsage, `unknown target "apache"`},
+		{"unknown reference", "run --reference apache", exitUsage, `--reference: unknown target "apache"`},
 		{"no rounds", "run --rounds 0", exitUsage, "--rounds 1 or more"},
 		{"no threads", "run --threads 0", exitUsage, "--threads 0"},
 		{"processors that are none", "run --balancer-cpus one", exitUsage, "want numbers and ranges"},

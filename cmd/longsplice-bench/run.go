@@ -60,7 +60,7 @@ func runScenarios(c *cli.Context) error {
 	if err := rep.Save(out); err != nil { // says before the work, not after it, that it cannot be kept
 		return err
 	}
-	announce(cfg, missing, out)
+	announce(cfg, missing, c.String("reference"), out)
 	progress := run.NewProgress(os.Stderr, cfg, rep)
 	runErr := cfg.Run(c.Context, rep, progress)
 	progress.Close()
@@ -77,13 +77,23 @@ func freshFolder(path string) string {
 	}
 }
 
-func announce(cfg run.Config, missing []report.Missing, out string) {
+func announce(cfg run.Config, missing []report.Missing, reference, out string) {
+	if !slices.ContainsFunc(cfg.Targets, func(t target.Target) bool { return t.Name == reference }) {
+		fmt.Fprintf(os.Stderr, "reference: %s takes no part: no ratios to it\n", reference)
+	}
 	for _, m := range missing {
 		fmt.Fprintf(os.Stderr, "left out: %s: %s\n", m.Target, m.Why)
 	}
 	n := len(cfg.Cases) * len(cfg.Targets) * cfg.Rounds
-	fmt.Fprintf(os.Stderr, "%d cases, %d targets, %d rounds: %d measurements, about %s; results in %s\n",
-		len(cfg.Cases), len(cfg.Targets), cfg.Rounds, n, cfg.Estimate().Round(10*time.Second), out)
+	fmt.Fprintf(os.Stderr, "%s, %s, %s: %s, about %s; results in %s\n", count(len(cfg.Cases), "case"), count(len(cfg.Targets), "target"),
+		count(cfg.Rounds, "round"), count(n, "measurement"), cfg.Estimate().Round(10*time.Second), out)
+}
+
+func count(n int, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	return fmt.Sprintf("%d %ss", n, of)
 }
 
 // conclude keeps and shows what there is, also of a run that was stopped.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/longsplice/longsplice/benchmarks/scenarios"
@@ -39,7 +40,7 @@ func override(c *cli.Context, cases []scenarios.Case) error {
 		if !found || name == "" {
 			return fmt.Errorf("--with %q: want FLAG=VALUE", text)
 		}
-		if !change(cases, name, func(x *scenarios.Case) { x.Give(name, value) }) {
+		if !change(cases, name, func(x *scenarios.Case) { x.Give(name, value); remark(x, name, value) }) {
 			return fmt.Errorf("none of the chosen cases gives --%s", name)
 		}
 	}
@@ -50,10 +51,15 @@ func override(c *cli.Context, cases []scenarios.Case) error {
 	if n < 1 {
 		return fmt.Errorf("--sessions %d: want 1 or more", n)
 	}
-	if !change(cases, "sessions", func(x *scenarios.Case) { x.Scale("sessions", n) }) {
+	if !change(cases, "sessions", func(x *scenarios.Case) { x.Scale("sessions", n); remark(x, "sessions", strconv.Itoa(n)) }) {
 		return errors.New("none of the chosen cases gives --sessions")
 	}
 	return nil
+}
+
+// remark says in the case's words that it is not as they tell.
+func remark(x *scenarios.Case, flag, value string) {
+	x.About += fmt.Sprintf("; here --%s=%s", flag, value)
 }
 
 func change(cases []scenarios.Case, flag string, do func(*scenarios.Case)) (any bool) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -54,6 +55,11 @@ func knownTargets(c *cli.Context, self string) (all []target.Target, at []netip.
 		return nil, nil, usage("--target needs --backend: the addresses that the balancer sends its sessions to; run serves there")
 	}
 	all = append(all, given...)
+	if name := c.String("reference"); name != "" { // list has none
+		if _, err := chosen(slices.Clone(all), name); err != nil {
+			return nil, nil, fmt.Errorf("--reference: %w", err)
+		}
+	}
 	if c.String("targets") == "" {
 		return all, at, nil
 	}

@@ -97,13 +97,16 @@ func TestRunMeasuresSoundly(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, stderr, code := program(t, "run", "-s", scenario, "--targets", "direct,longsplice,iocopy,dnat", "--rounds", "1",
-		"--longsplice", balancer, "--reference", "iocopy", "--out", out)
+		"--longsplice", balancer, "--reference", "iocopy", "--with", "message=100", "--out", out)
 	if code != 0 {
 		t.Fatalf("exit %d:\n%s", code, stderr)
 	}
 	rep, err := report.Load(out)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got := rep.Cases[0]; !strings.Contains(got.Command, "--message=100") || !strings.HasSuffix(got.About, "; here --message=100") {
+		t.Errorf("the case does not say what was changed: %+v", got)
 	}
 	targets := 4 - len(rep.Missing) // dnat needs rights
 	if len(rep.Cases) != 4 || len(rep.Runs) != 4*targets || len(rep.Unsound()) != 0 || targets < 3 {
