@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
 	"github.com/longsplice/longsplice/benchmarks/epoll"
+	"github.com/longsplice/longsplice/benchmarks/frame"
 	"github.com/longsplice/longsplice/benchmarks/pattern"
 	"github.com/longsplice/longsplice/pkg/testkit"
 )
@@ -175,26 +178,74 @@ func TestPushSpeaksWebSocketWithOthers(t *testing.T) {
 	}
 }
 
-// A client that does not read, and says stop while far more is due than buffers hold, gets what has begun and the end.
-func TestPushHearsAStopBehindFullBuffers(t *testing.T) {
-	testkit.LeakCheck(t)
-	c := dial(t, running(t, Push).Addrs[0])
-	p := PushPreface{Seed: 1, MessageBytes: pattern.MaxChunk, First: epoll.Now(), Interval: int64(time.Millisecond)}
+// pushing begins a push session of the largest messages, one a millisecond: far more than a client that stalls has room for.
+func pushing(t *testing.T) (c *net.TCPConn, p PushPreface, message func() []byte) {
+	t.Helper()
+	c = dial(t, running(t, Push).Addrs[0])
+	p = PushPreface{Seed: 1, MessageBytes: pattern.MaxChunk, First: epoll.Now(), Interval: int64(time.Millisecond)}
 	if _, err := c.Write(p.Append(nil)); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(100 * time.Millisecond) // far more than buffers hold has come due
-	if _, err := c.Write([]byte{0}); err != nil {
-		t.Fatal(err)
-	}
-	n := checkPushed(t, p, func() []byte {
+	time.Sleep(200 * time.Millisecond) // until windows and buffers are full
+	return c, p, func() []byte {
 		msg := make([]byte, p.MessageBytes)
 		if _, err := io.ReadFull(c, msg); err != nil {
 			t.Fatal(err)
 		}
 		return msg
+	}
+}
+
+// A client that stalls and then says stop gets what has begun, and the end; what was due and could not begin is left out.
+func TestPushHearsAStopBehindFullBuffers(t *testing.T) {
+	testkit.LeakCheck(t)
+	c, p, message := pushing(t)
+	if _, err := c.Write([]byte{0}); err != nil {
+		t.Fatal(err)
+	}
+	due := uint64((epoll.Now() - p.First) / p.Interval)
+	time.Sleep(500 * time.Millisecond)
+	if n := checkPushed(t, p, message); n >= due {
+		t.Errorf("%d messages came, all of the %d that were due when the client said stop", n, due)
+	}
+}
+
+// What had to wait for the message before it is not the server's lateness.
+func TestPushSaysWhatWasHeldBack(t *testing.T) {
+	testkit.LeakCheck(t)
+	c, p, message := pushing(t)
+	read, held := 0, 0
+	checkPushed(t, p, func() []byte {
+		msg := message()
+		if h := ParsePushHead(msg); h.Begun == 0 && h.Number&PushEnd == 0 {
+			held++
+		}
+		if read++; read == 100 {
+			if _, err := c.Write([]byte{0}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return msg
 	})
-	t.Logf("%d messages", n)
+	if held == 0 || held >= read-1 {
+		t.Errorf("%d of %d messages were held back; the first was not, and those behind full buffers were", held, read)
+	}
+}
+
+// RFC 6455, section 7.1.1: after both close frames the server ends the connection first.
+func TestWebSocketServerEndsTheConnection(t *testing.T) {
+	testkit.LeakCheck(t)
+	c := dial(t, webServer(t, Echo))
+	request, key := frame.Request("here", "/")
+	mask := [4]byte{1, 2, 3, 4}
+	if _, err := c.Write(frame.Append(request, ws.OpClose, &mask, []byte{3, 232})); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(c) // until its FIN
+	done, rest, answer := frame.Check(got, key)
+	if err != nil || !done || answer != nil || !bytes.Equal(rest, frame.Append(nil, ws.OpClose, nil, []byte{3, 232})) {
+		t.Errorf("%q, %v, %v", got, err, answer)
+	}
 }
 
 func TestBothWaysAtOnce(t *testing.T) {
