@@ -48,10 +48,9 @@ func (h histogram) record(ns int64) { _ = h.h.RecordValue(min(max(ns, 0), highes
 
 // us are the durations that the given shares of all, in percent and rising, did not exceed, in microseconds.
 func (h histogram) us(percent ...float64) []float64 {
-	top := h.h.Max()
 	var all []float64
 	for _, ns := range h.h.ValueAtPercentilesSlice(percent) {
-		all = append(all, float64(min(ns, top))/1e3)
+		all = append(all, float64(ns)/1e3)
 	}
 	return all
 }
