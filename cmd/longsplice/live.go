@@ -123,7 +123,7 @@ func (l *look) frontend(f *config.Frontend) {
 			continue
 		}
 		err := sys.ProbeBind(a.AddrPort, sys.ListenOptions{FreeBind: f.Freebind, Interface: f.Interface})
-		if err != nil && !(errors.Is(err, sys.EADDRINUSE) && slices.Contains(l.served, a.String())) {
+		if err != nil && !(errors.Is(err, sys.EADDRINUSE) && (f.Shared || slices.Contains(l.served, a.String()))) {
 			l.lackBind(key+".listen", a, err)
 		}
 	}

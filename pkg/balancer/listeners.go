@@ -128,13 +128,17 @@ func listenError(f *config.Frontend, a config.Address, err error) error {
 	return fmt.Errorf("listen %s (frontend %s): %w", a, f.Name, explainListen(err, a))
 }
 
-// probeAddress binds an address without SO_REUSEPORT, which would hide that another process serves it. This protects also
-// where there is no admin socket, and so no lock.
+// probeAddress binds an address without SO_REUSEPORT, which would hide that another process serves it: one that may, unless
+// the frontend is shared. This protects also where there is no admin socket, and so no lock.
 func (b *Balancer) probeAddress(f *config.Frontend, a config.Address) error {
 	if a.Network == config.Unix {
 		return nil // bind itself refuses a second one
 	}
-	return sys.ProbeBind(a.AddrPort, sys.ListenOptions{FreeBind: f.Freebind, Interface: f.Interface})
+	err := sys.ProbeBind(a.AddrPort, sys.ListenOptions{FreeBind: f.Freebind, Interface: f.Interface})
+	if f.Shared && errors.Is(err, sys.EADDRINUSE) {
+		return nil // whether the other one shares it, listen will tell
+	}
+	return err
 }
 
 // open opens a socket per worker. The first is taken alone, which is what tells two processes apart that start in the same
@@ -149,7 +153,7 @@ func (b *Balancer) open(l *openListener) error {
 		return nil
 	}
 	o := b.listenOptions(l.config)
-	o.First = !slices.ContainsFunc(b.listeners, func(own openListener) bool { return own.covers(l) })
+	o.First = !l.config.Shared && !slices.ContainsFunc(b.listeners, func(own openListener) bool { return own.covers(l) })
 	sockets := b.workerCount
 	if !o.ReusePort {
 		sockets = 1

@@ -56,6 +56,10 @@ func (b *Balancer) steer() {
 	steered := 0
 	for i := range b.listeners {
 		l := &b.listeners[i]
+		if l.config.Shared { // a program belongs to all sockets of an address, also to those of other processes
+			b.doNotSteer(l.address.String() + " is shared with other processes")
+			return
+		}
 		if len(l.fds) < 2 {
 			continue
 		}

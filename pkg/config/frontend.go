@@ -21,6 +21,7 @@ type Frontend struct {
 	Backlog              int // 0: net.core.somaxconn
 	DeferAccept          bool
 	Freebind             bool
+	Shared               bool   // other processes of this user may listen there too
 	Interface            string // "": any
 	AcceptProxyFrom      []netip.Prefix
 	Allow                []netip.Prefix // empty: everybody

@@ -78,6 +78,7 @@ func (f *Frontend) fields() []field {
 		numberField("backlog", &f.Backlog, 0, maxCount),
 		flagField("defer_accept", &f.DeferAccept),
 		flagField("freebind", &f.Freebind),
+		flagField("shared", &f.Shared),
 		textField("interface", &f.Interface, interfaceText, `"eth0"`),
 		list("accept_proxy_from", &f.AcceptProxyFrom, fromText(parsePrefix, `"10.0.0.0/8"`), showPrefix),
 		list("allow", &f.Allow, fromText(parsePrefix, `"10.0.0.0/8"`), showPrefix),

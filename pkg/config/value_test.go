@@ -198,7 +198,7 @@ func TestDistanceIsAMetric(t *testing.T) {
 func TestUnsupportedKeysAreNamedWithTheirLine(t *testing.T) {
 	c := mustParse(t, readTestdata(t, "everything.toml"))
 	want := `test.toml:46: pool.odd.send_proxy: is not supported yet; write "off"
-test.toml:89: frontend.f.accept_proxy_from: is not supported yet; remove it`
+test.toml:90: frontend.f.accept_proxy_from: is not supported yet; remove it`
 	if got := c.Unsupported().Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
