@@ -211,7 +211,7 @@ const emptyPlots = `[...document.querySelectorAll("figure")].filter(f => {
   const svg = f.querySelector("svg"), box = svg.getBoundingClientRect();
   const marks = [...svg.querySelectorAll(".dot, .median, .round, .curve")];
   const inside = marks.every(m => { const b = m.getBoundingClientRect(); return b.left >= box.left - 1 && b.right <= box.right + 1 && b.top >= box.top - 1 && b.bottom <= box.bottom + 1; });
-  return !marks.length || !inside || box.width < 200 || box.height < 50 || svg.querySelectorAll(".tick").length < 2 ||
+  return !svg.querySelector(".dot, .median") || !inside || box.width < 200 || box.height < 50 || svg.querySelectorAll(".tick").length < 2 ||
     !svg.querySelector(".axis").textContent || !f.querySelector("figcaption").textContent || svg.getAttribute("aria-label").length < 20 || !svg.querySelector("title").textContent;
 }).map(f => f.closest("section").querySelector("h3").textContent + ": " + f.querySelector("figcaption").textContent).join("\n")`
 

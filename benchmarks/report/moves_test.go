@@ -69,6 +69,26 @@ func TestCompareSaysWhatMoved(t *testing.T) {
 	}
 }
 
+func TestAPeerThatGetsWorseFailsNobody(t *testing.T) {
+	r := fixture(t)
+	for _, run := range r.Runs {
+		if run.Case == "bulk/down-1" && run.Target == "nginx" {
+			run.Result.CPU.Target *= 3
+		}
+	}
+	c := Compare(fixture(t), r)
+	if len(c.Moves) == 0 || len(c.Worse()) > 0 {
+		t.Errorf("%d moves, worse %+v; want some, and none", len(c.Moves), c.Worse())
+	}
+	without := func(r *Report) *Report {
+		r.Targets = slices.DeleteFunc(r.Targets, func(t Target) bool { return t.Name == Subject })
+		return r
+	}
+	if c := Compare(without(fixture(t)), without(r)); len(c.Worse()) != 1 {
+		t.Errorf("without longsplice worse is %+v, want nginx", c.Worse())
+	}
+}
+
 func TestCompareWithItselfMovesNothing(t *testing.T) {
 	c := Compare(fixture(t), fixture(t))
 	if len(c.Warnings)+len(c.Moves)+len(c.Unknown)+len(c.Added)+len(c.Vanished) > 0 || c.Compared < 100 {

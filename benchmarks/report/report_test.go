@@ -156,6 +156,26 @@ func TestPartialReportsAreShown(t *testing.T) {
 	}
 }
 
+// Three rounds reach as far as the one with the fewest messages: beyond, a median would be of fewer rounds, and the curve
+// could fall.
+func TestCurvesEndWithTheShortestRound(t *testing.T) {
+	r := &Report{}
+	for round, l := range []load.Latency{
+		{Count: 100, Distribution: []load.Point{{Quantile: 0.5, Us: 10}, {Quantile: 0.99, Us: 900}, {Quantile: 0.999, Us: 950}, {Quantile: 1, Us: 950}}},
+		{Count: 9000, Distribution: []load.Point{{Quantile: 0.5, Us: 12}, {Quantile: 0.99, Us: 100}, {Quantile: 0.999, Us: 110}, {Quantile: 1, Us: 120}}},
+		{Count: 9000, Distribution: []load.Point{{Quantile: 0.5, Us: 14}, {Quantile: 0.99, Us: 300}, {Quantile: 0.999, Us: 310}, {Quantile: 1, Us: 320}}},
+	} {
+		r.Runs = append(r.Runs, Run{Round: round + 1, Case: "echo/64", Target: Subject, Result: &load.Result{Workload: "echo", Latency: &l}})
+	}
+	var got []float64
+	for _, p := range r.distribution("echo/64", Subject, r.latencySources("echo/64")[0]) {
+		got = append(got, p.y)
+	}
+	if d := cmp.Diff([]float64{12, 300}, got); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestGoalsAreJudgedBeyondTheNoise(t *testing.T) {
 	// Round by round, messages of longsplice, haproxy and nginx for a CPU second.
 	tests := []struct {
