@@ -157,10 +157,15 @@ func (p *Process) Line() (string, error) {
 }
 
 // WaitOutput returns when the program has written that.
-func (p *Process) WaitOutput(text string) error {
+func (p *Process) WaitOutput(text string) error { return p.waitText(&p.out, text) }
+
+// WaitLog returns when the program has written that to standard error.
+func (p *Process) WaitLog(text string) error { return p.waitText(&p.errors, text) }
+
+func (p *Process) waitText(in *buffer, text string) error {
 	for deadline := time.Now().Add(readyLimit); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		ended := p.HasEnded() // asked first: what it wrote last counts
-		if bytes.Contains(p.Output(), []byte(text)) {
+		if bytes.Contains(in.bytes(), []byte(text)) {
 			return nil
 		}
 		if ended {

@@ -29,7 +29,11 @@ const (
 	clientNet   = 67
 )
 
-// cell is a balancer between a backend and clients, each a process.
+// ready is what a balancer logs when its workers accept.
+const ready = `"event":"ready"`
+
+// cell is a balancer between a backend and clients, each a process. The clients come to all balancers: the kernel spreads
+// their connections over those who share the address.
 type cell struct {
 	index                      int
 	balancer, backend, clients *child.Process
@@ -67,7 +71,7 @@ func (r *run) newCell(i, sessions, seeds int) (*cell, error) {
 	if _, err := c.backend.Line(); err != nil {
 		return nil, err
 	}
-	listen := netip.AddrPortFrom(address(balancerNet, i), r.port)
+	listen := netip.AddrPortFrom(address(balancerNet, 0), r.port)
 	if err := r.startBalancer(c, listen, backends); err != nil {
 		return nil, err
 	}
@@ -76,9 +80,10 @@ func (r *run) newCell(i, sessions, seeds int) (*cell, error) {
 
 func (r *run) startBalancer(c *cell, listen netip.AddrPort, backends []netip.Addr) error {
 	data := struct {
-		Dir              string
-		Listen, Backends []netip.AddrPort
-	}{r.dir, []netip.AddrPort{listen}, nil}
+		Dir      string
+		Listen   netip.AddrPort
+		Backends []netip.AddrPort
+	}{r.dir, listen, nil}
 	for _, a := range backends {
 		data.Backends = append(data.Backends, netip.AddrPortFrom(a, r.port))
 	}
@@ -99,7 +104,7 @@ func (r *run) startBalancer(c *cell, listen netip.AddrPort, backends []netip.Add
 			return err
 		}
 	}
-	return c.balancer.WaitListening(listen)
+	return c.balancer.WaitLog(ready) // somebody listens there already
 }
 
 func (r *run) startClients(c *cell, to netip.AddrPort, sources []netip.Addr, seeds int) error {

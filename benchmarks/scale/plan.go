@@ -69,14 +69,15 @@ func (p *plan) limit(sessions int, why string) {
 	}
 }
 
-// perProcess is how many sessions one longsplice process holds here: two descriptors each, less what it keeps for pipes,
-// listeners and a reserve, which is below a twentieth.
+// perProcess is how many sessions one longsplice process is to hold here on average: two descriptors each, less what it keeps
+// for pipes, listeners and a reserve, which is below a twentieth, and less another twentieth: a hash spreads the connections,
+// and a process whose part is larger must have room for them (four standard deviations of 9,000 are 380).
 func perProcess() (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 0, fmt.Errorf("read RLIMIT_NOFILE: %w", err)
 	}
-	return int(min(limit.Max, 4<<20)) * 95 / 100 / 2, nil
+	return int(min(limit.Max, 4<<20)) * 90 / 100 / 2, nil
 }
 
 // freeFiles is how many more files the machine may open: fs.file-max less those in use.

@@ -1,9 +1,10 @@
 // Package scale finds out how many silent sessions several longsplice processes hold together on one machine, and what
 // each costs, far beyond the descriptors of one process.
 //
-// The machine is divided into cells. A cell is one longsplice process, one backend and one client process, each with
-// addresses of its own in 127.0.0.0/8, so that neither descriptors nor ports bind: a balancer needs two descriptors a
-// session, the others one. All cells use one port number. One goroutine runs it all; the processes work at the same time.
+// The machine is divided into cells. A cell is one longsplice process, one backend and one client process; backends and
+// clients have addresses of their own in 127.0.0.0/8, so that neither descriptors nor ports bind: a balancer needs two
+// descriptors a session, the others one. All balancers share one address and port (SO_REUSEPORT), and the kernel spreads the
+// connections over them by a hash. One goroutine runs it all; the processes work at the same time.
 package scale
 
 import (

@@ -9,12 +9,14 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/longsplice/longsplice/benchmarks/load"
 	"github.com/longsplice/longsplice/benchmarks/serve"
 	"github.com/longsplice/longsplice/pkg/testkit"
+	"golang.org/x/sys/unix"
 )
 
 // asPart makes this test binary behave as one of the programs that a run starts; its value is the fault of the balancer.
@@ -68,10 +70,14 @@ func playBalancer(config, fault string) error {
 		return err
 	}
 	found := regexp.MustCompile(`127[0-9.]+:\d+`).FindAllString(string(text), -1)
-	ln, err := net.Listen("tcp", found[0])
+	shared := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
+	}}
+	ln, err := shared.Listen(context.Background(), "tcp", found[0])
 	if err != nil {
 		return err
 	}
+	fmt.Fprintln(os.Stderr, ready)
 	for n := 0; ; n++ {
 		client, err := ln.Accept()
 		if err != nil {
