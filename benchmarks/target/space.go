@@ -2,6 +2,7 @@ package target
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -52,7 +53,7 @@ func openSpace(backends int) (*space, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &space{link: fmt.Sprintf("lsb%d", os.Getpid()), slot: os.Getpid() % 512}
+	s := &space{link: fmt.Sprintf("lsb%d", os.Getpid()), slot: os.Getpid() % (1 << 16)}
 	input, orders, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("make pipe: %w", err)
@@ -98,9 +99,10 @@ func (s *space) order(line, answer string) error {
 	return s.holder.WaitOutput(answer + "\n")
 }
 
-// addr is an address in 198.18.0.0/15, kept for benchmarks (RFC 2544): 1 is the namespace's.
+// addr is an address in 240.0.0.0/4, which no network uses (RFC 1112) and Linux treats as any other: 1 is the
+// namespace's.
 func (s *space) addr(host int) netip.Addr {
-	return netip.AddrFrom4([4]byte{198, 18 + byte(s.slot>>8), byte(s.slot), byte(host)})
+	return netip.AddrFrom4([4]byte{241, byte(s.slot >> 8), byte(s.slot), byte(host)})
 }
 
 // forward has the kernel forward to the backends.
@@ -132,17 +134,27 @@ func (s *space) close() {
 	}
 }
 
-// missingKernel tries it.
+// missingKernel tries it: a firewall of the machine's may stand between.
 func (t *Target) missingKernel(p Place) string {
-	stage, err := t.Prepare(2)
+	stage, err := t.Prepare(1)
 	if err != nil {
 		return err.Error()
 	}
 	defer stage.Close()
-	live, err := stage.Start(p, []netip.AddrPort{netip.AddrPortFrom(stage.Backends[0], 9), netip.AddrPortFrom(stage.Backends[1], 9)})
+	ln, err := net.Listen("tcp", netip.AddrPortFrom(stage.Backends[0], 0).String())
 	if err != nil {
 		return err.Error()
 	}
-	live.Stop()
+	defer ln.Close()
+	live, err := stage.Start(p, []netip.AddrPort{ln.Addr().(*net.TCPAddr).AddrPort()})
+	if err != nil {
+		return err.Error()
+	}
+	defer live.Stop()
+	c, err := net.DialTimeout("tcp", live.To[0].String(), printLimit)
+	if err != nil {
+		return "what is sent through the namespace does not arrive: " + err.Error()
+	}
+	c.Close()
 	return ""
 }
