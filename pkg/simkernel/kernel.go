@@ -133,6 +133,9 @@ func (k *Kernel) Advance(ns int64) { k.now += ns }
 // NowNs implements sys.Kernel.
 func (k *Kernel) NowNs() int64 { return k.now }
 
+// Nap implements sys.Kernel.
+func (k *Kernel) Nap(us int) { k.now += int64(us) * 1000 }
+
 // Violations lists what no correct program does: calls on closed descriptors, foreign or lost bytes at a peer.
 func (k *Kernel) Violations() []string { return k.violations }
 

@@ -9,6 +9,8 @@ type Kernel interface {
 	EpollCreate() (fd int, errno Errno)
 	// EpollAdd registers fd; token comes back with every event.
 	EpollAdd(epfd, fd int, events uint32, token uint64) Errno
+	// Nap sleeps, deaf to events. Short enough for the thread to keep its P.
+	Nap(us int)
 	// EpollDel removes fd from the set.
 	EpollDel(epfd, fd int) Errno
 	// EpollWait fills events and returns their number; 0 after timeoutMs (0 = at once, -1 = never) or on a signal.

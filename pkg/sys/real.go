@@ -61,6 +61,12 @@ func (Real) EpollWait(epfd int, events []Event, timeoutMs int) (int, Errno) {
 	return int(n), 0
 }
 
+// Nap implements Kernel. The thread's timer slack, 50 us by default, comes on top (prctl(2), PR_SET_TIMERSLACK).
+func (Real) Nap(us int) {
+	t := unix.NsecToTimespec(int64(us) * 1000)
+	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0)
+}
+
 // EventFD implements Kernel.
 func (Real) EventFD() (int, Errno) {
 	fd, _, e := unix.RawSyscall(unix.SYS_EVENTFD2, 0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK, 0)

@@ -81,12 +81,25 @@ func (w *Worker) move(slot uint32, s *session, dir int) {
 
 func (w *Worker) countBytes(s *session, dir int, n uint64) {
 	s.lastMs = w.nowMs
+	if s.streams(dir, w.turns) {
+		w.streamed = w.turns + 1
+	} else {
+		w.talkedMs = w.nowMs
+	}
 	w.sheet.Row(stats.Frontend, int(s.frontend)).Add(stats.ToBackend+dir, n)
 	w.sheet.Row(stats.Backend, int(s.backend)).Add(stats.BackendToBackend+dir, n)
 	if s.half[dir].Splicing() {
 		s.marks |= spliced
 	}
 	w.fresh.remove(&w.slots, s)
+}
+
+// answerTurns is how recently the other direction must have moved for large messages to be a conversation.
+const answerTurns = 256
+
+// streams tells whether a half carries bulk that nobody answers: there is no hurry then.
+func (s *session) streams(dir int, turn uint32) bool {
+	return s.half[dir].Splicing() && uint16(turn)-s.moved[other(dir)] > answerTurns
 }
 
 // frontend is the configuration that a session runs under now.

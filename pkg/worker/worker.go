@@ -77,6 +77,8 @@ type Worker struct {
 	nowNs, nowMs int64
 	skippedMs    int64 // time that did not count: the machine stood still
 	turns        uint32
+	streamed     uint32 // the turn behind the last one in which a stream was carried
+	talkedMs     int64  // when bytes last passed that were no stream's
 	publishedMs  int64
 
 	ready   queue // sessions with work left after their turn's budget
