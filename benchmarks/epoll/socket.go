@@ -3,6 +3,7 @@ package epoll
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"unsafe"
 
@@ -12,9 +13,30 @@ import (
 // backlog asks for as long an accept queue as net.core.somaxconn allows by default.
 const backlog = 4096
 
-// Listen opens a non-blocking listening socket and says where (port 0 becomes the kernel's choice). Accepted sockets
-// inherit TCP_NODELAY from it.
-func Listen(addr netip.AddrPort) (int, netip.AddrPort, error) {
+// Ports that port 0 is chosen from: below the kernel's usual range for outgoing connections (ip_local_port_range), as those
+// of real servers are. A balancer has to reckon with connecting to itself where a backend's port lies inside.
+const (
+	firstPort = 10_000
+	lastPort  = 32_000
+)
+
+// Listen opens a non-blocking listening socket and says where; port 0 is any that is free. Accepted sockets inherit
+// TCP_NODELAY from it.
+func Listen(addr netip.AddrPort) (fd int, bound netip.AddrPort, err error) {
+	if addr.Port() != 0 {
+		return listenAt(addr)
+	}
+	for range 100 {
+		port := uint16(firstPort + rand.IntN(lastPort-firstPort))
+		fd, bound, err = listenAt(netip.AddrPortFrom(addr.Addr(), port))
+		if !errors.Is(err, unix.EADDRINUSE) {
+			break
+		}
+	}
+	return fd, bound, err
+}
+
+func listenAt(addr netip.AddrPort) (int, netip.AddrPort, error) {
 	fd, err := newSocket(addr.Addr())
 	if err != nil {
 		return -1, addr, fmt.Errorf("listen %s: %w", addr, err)

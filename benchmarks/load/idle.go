@@ -12,8 +12,9 @@ import (
 )
 
 // The target gets to finish its part of the opening before its memory is read: until it has used no CPU for quietFor.
+// That is longer than a second: some, longsplice among them, set a session's options when it is that old.
 const (
-	quietFor  = 500 * time.Millisecond
+	quietFor  = 1200 * time.Millisecond
 	quietTick = 10 * time.Millisecond // the resolution of a process's CPU time
 )
 

@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/longsplice/longsplice/benchmarks/load"
+	"github.com/longsplice/longsplice/benchmarks/syscount"
 )
 
 func rounds(values ...float64) byRound {
@@ -193,5 +196,12 @@ func TestSameTargetTwice(t *testing.T) {
 				t.Errorf("%s, %d rounds: a half more is seen in %d of %d only", machine.name, n, seen, trials)
 			}
 		}
+	}
+}
+
+func TestWaitsAreNotCountedAsCalls(t *testing.T) {
+	r := &load.Result{Sessions: 2, Syscalls: &syscount.Counts{Total: 40, Calls: map[string]uint64{"recvfrom": 28, "epoll_pwait": 7, "epoll_wait": 5}}}
+	if got, ok := callsPerSession.Of(r); !ok || got != 14 {
+		t.Errorf("%v calls a session (%t), want 14", got, ok)
 	}
 }

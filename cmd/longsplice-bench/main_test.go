@@ -34,6 +34,7 @@ func TestUsage(t *testing.T) {
 		{"unknown target", "run --targets haproxy,apache", exitUsage, `unknown target "apache"`},
 		{"unknown reference", "run --reference apache", exitUsage, `--reference: unknown target "apache"`},
 		{"no rounds", "run --rounds 0", exitUsage, "--rounds 1 or more"},
+		{"processes of another scenario", "run -s echo --processes 2", exitUsage, "--processes goes with -s idle alone"},
 		{"no threads", "run --threads 0", exitUsage, "--threads 0"},
 		{"processors that are none", "run --balancer-cpus one", exitUsage, "want numbers and ranges"},
 		{"a flag that no case gives", "run -s echo --with colour=green", exitUsage, "none of the chosen cases gives --colour"},

@@ -36,6 +36,7 @@ func runCommand() *cli.Command {
 			&cli.IntFlag{Name: "rounds", Value: 3, Usage: "measurements of each case and target"},
 			&cli.StringFlag{Name: "reference", Value: report.DefaultReference, Usage: "the target `NAME` that ratios are taken against"},
 			&cli.IntFlag{Name: "sessions", Usage: "instead of each chosen case's own number"},
+			&cli.IntFlag{Name: "processes", Usage: "with -s idle: so many longsplice processes that share one port, as many sessions as memory allows (or --sessions); 0 = as many processes as they need. See scale"},
 			&cli.DurationFlag{Name: "for", Usage: "length of the measurement, instead of each case's own"},
 			&cli.StringSliceFlag{Name: "with", Usage: "any flag of the load command, `FLAG=VALUE`, for the cases that give it; may repeat"},
 			&cli.IntFlag{Name: "backends", Value: 4, Usage: "addresses of the backend"},
@@ -48,6 +49,12 @@ func runCommand() *cli.Command {
 }
 
 func runScenarios(c *cli.Context) error {
+	if c.IsSet("processes") {
+		if !slices.Equal(c.StringSlice("scenario"), []string{"idle"}) {
+			return usage("run: --processes goes with -s idle alone")
+		}
+		return runScale(c)
+	}
 	cfg, missing, err := runConfig(c)
 	if err != nil {
 		return err
