@@ -30,7 +30,7 @@ var ladder = []rung{
 	{"pkg/config", "", "github.com/BurntSushi/toml github.com/pelletier/go-toml/v2"},
 	{"pkg/sys", "", "golang.org/x/sys"},
 	{"pkg/simkernel", "pkg/sys", "golang.org/x/sys"},
-	{"pkg/testkit", "pkg/sys", "golang.org/x/sys"},
+	{"pkg/testkit", "pkg/sys", "golang.org/x/sys github.com/coder/websocket"},
 	{"pkg/relay", "pkg/sys pkg/stats", ""},
 	{"pkg/ports", "pkg/sys", ""},
 	{"pkg/backend", "pkg/flow pkg/maglev pkg/ports pkg/sys", ""},
