@@ -153,8 +153,10 @@ func TestOfTwoThatStartAtOnceOneServes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			wait := &testDoors{open: func() error { ready.Done(); ready.Wait(); return nil }}
+			arrive := sync.OnceFunc(ready.Done)
+			wait := &testDoors{open: func() error { arrive(); ready.Wait(); return nil }}
 			over.Go(func() {
+				defer arrive() // one whose start ends before it comes that far
 				b, err := Start(context.Background(), Options{Config: c, Doors: wait, probe: func(int) []sys.Feature { return nil }})
 				if all[i] = b; err != nil && !errors.Is(err, sys.EADDRINUSE) {
 					t.Errorf("start: %v", err)
