@@ -46,8 +46,8 @@ func Open(t testing.TB) *Browser {
 			_ = b.conn.CloseNow()
 		}
 		cancel()
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
+		ended := make(chan struct{})
+		go func() { defer close(ended); _ = cmd.Wait() }()
 		select {
 		case <-ended:
 		case <-time.After(10 * time.Second):
