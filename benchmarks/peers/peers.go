@@ -7,6 +7,8 @@ import (
 	"embed"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"text/template"
 )
 
@@ -33,4 +35,15 @@ func Render(name string, d Data) ([]byte, error) {
 		return nil, fmt.Errorf("render configuration %s: %w", name, err)
 	}
 	return b.Bytes(), nil
+}
+
+// StreamModule is nginx's, where the distribution builds it as a module.
+func StreamModule() string {
+	for _, dir := range []string{"/usr/lib/nginx/modules", "/usr/lib64/nginx/modules"} {
+		path := filepath.Join(dir, "ngx_stream_module.so")
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
 }

@@ -91,17 +91,6 @@ func lookPath(name string) (string, error) {
 	return "", fmt.Errorf("%s is not here", name)
 }
 
-// streamModule is nginx's, where the distribution builds it as a module.
-func streamModule() string {
-	for _, dir := range []string{"/usr/lib/nginx/modules", "/usr/lib64/nginx/modules"} {
-		path := filepath.Join(dir, "ngx_stream_module.so")
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	return ""
-}
-
 // versionLine is the first line of what the program says about itself; "" if it has no version.
 func (t *Target) versionLine() string {
 	if t.version == nil {

@@ -215,7 +215,7 @@ func (s *Stage) startProgram(p Place, backends []netip.AddrPort) (*Live, error) 
 func (t *Target) data(p Place, backends []netip.AddrPort, dir string) peers.Data {
 	return peers.Data{
 		Backends: backends, Dir: dir, Threads: p.Threads, MaxSessions: t.MaxSessions(),
-		OpenFiles: OpenFiles(), StreamModule: streamModule(),
+		OpenFiles: OpenFiles(), StreamModule: peers.StreamModule(),
 	}
 }
 

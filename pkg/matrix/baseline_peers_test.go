@@ -89,7 +89,10 @@ func (k peerKind) start(t testing.TB, lane testkit.Lane) (pid int) {
 		return 0
 	}
 	dir := t.TempDir()
-	text, err := peers.Render(k.config, peers.Data{Listen: lane.Front, Backends: []netip.AddrPort{lane.Backend.Addr()}, Dir: dir})
+	text, err := peers.Render(k.config, peers.Data{
+		Listen: lane.Front, Backends: []netip.AddrPort{lane.Backend.Addr()}, Dir: dir,
+		Threads: 1, MaxSessions: 4500, OpenFiles: 18_000, StreamModule: peers.StreamModule(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
