@@ -1,0 +1,1 @@
+/usr/sbin/nft -f dnat.nft

@@ -1,0 +1,1 @@
+/usr/sbin/haproxy -db -f DIR/haproxy.cfg

@@ -1,0 +1,1 @@
+bin/longsplice run -c DIR/longsplice.toml

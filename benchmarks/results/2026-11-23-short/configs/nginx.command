@@ -1,0 +1,1 @@
+/usr/sbin/nginx -p DIR -c DIR/nginx.cfg
