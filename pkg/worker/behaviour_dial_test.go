@@ -34,8 +34,24 @@ func (k *connectKernel) Connect(fd int, to *sys.Sockaddr) sys.Errno {
 	return errno
 }
 
-// closedPort is a loopback address where nobody listens.
+// closedPort is a port at which nobody listens, and which nobody takes before the test ends: a socket has it that does not
+// listen.
 func closedPort(t testing.TB) netip.AddrPort {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: loopback.Addr().As4()}); err != nil {
+		t.Fatal(err)
+	}
+	a, _ := sys.Real{}.LocalAddr(fd)
+	return a.AddrPort()
+}
+
+// unusedPort is a port that nobody has at the moment.
+func unusedPort(t testing.TB) netip.AddrPort {
 	t.Helper()
 	fd, err := sys.ListenTCP(loopback, sys.ListenOptions{})
 	if err != nil {
@@ -205,7 +221,7 @@ func TestRetriesAreBounded(t *testing.T) {
 // A socket that meets itself is no backend. Binding it to the address it connects to makes sure that it does.
 func TestSelfConnectIsAFailure(t *testing.T) {
 	testkit.LeakCheck(t)
-	down := closedPort(t)
+	down := unusedPort(t)
 	k := &connectKernel{before: func(_, fd int, to *sys.Sockaddr) *sys.Sockaddr {
 		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: down.Addr().As4(), Port: int(down.Port())}); err != nil {
 			t.Error(err)
