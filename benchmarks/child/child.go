@@ -188,6 +188,16 @@ func (p *Process) WaitListening(addr netip.AddrPort) error {
 	return p.Failure("does not listen on " + addr.String())
 }
 
+// FreePort finds a port that nothing listens on now.
+func FreePort(ip netip.Addr) (netip.AddrPort, error) {
+	ln, err := net.Listen("tcp", netip.AddrPortFrom(ip, 0).String())
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("find a free port: %w", err)
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).AddrPort(), nil
+}
+
 // buffer may be read while a program still writes to it.
 type buffer struct {
 	mu sync.Mutex

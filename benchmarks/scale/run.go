@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/longsplice/longsplice/benchmarks/child"
 	"github.com/longsplice/longsplice/benchmarks/load"
 	"github.com/longsplice/longsplice/benchmarks/proc"
 )
@@ -37,9 +36,11 @@ func (r *run) say(format string, a ...any) { r.cfg.Progress(fmt.Sprintf(format, 
 // up starts all cells and measures them empty.
 func (r *run) up() (err error) {
 	r.say("%d sessions over %d processes (%s)", r.plan.sessions, r.plan.processes, r.plan.bound)
-	if r.port, err = freePort(address(balancerNet, 0)); err != nil {
+	free, err := child.FreePort(address(balancerNet, 0))
+	if err != nil {
 		return err
 	}
+	r.port = free.Port()
 	seeds := 0
 	for i := range r.plan.processes {
 		sessions := r.plan.share(r.plan.sessions, i)
@@ -177,14 +178,4 @@ func (r *run) watch() (done func()) {
 func (r *run) check() error {
 	r.say("each session echoes")
 	return r.all(func(int) string { return "check" }, func(rep load.HoldReport) { r.res.Checked += rep.Checked })
-}
-
-// freePort is a port that nobody listens on now at that address.
-func freePort(a netip.Addr) (uint16, error) {
-	ln, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, 0)))
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).AddrPort().Port(), nil
 }

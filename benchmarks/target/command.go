@@ -3,7 +3,6 @@ package target
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/longsplice/longsplice/benchmarks/child"
 	"github.com/longsplice/longsplice/benchmarks/peers"
 )
 
@@ -61,7 +61,7 @@ func (t *Target) refused(p Place) string {
 	defer os.RemoveAll(dir)
 	d := t.data(p, exampleStage, dir)
 	d.Listen = netip.AddrPortFrom(loopback, 0)
-	if d.Listen, err = freePort(loopback); err == nil {
+	if d.Listen, err = child.FreePort(loopback); err == nil {
 		err = t.writeConfig(d)
 	}
 	if err != nil {
@@ -127,13 +127,3 @@ func (t *Target) fill(args []string, d peers.Data) (out []string) {
 }
 
 func shellLine(argv []string) string { return strings.Join(argv, " ") }
-
-// freePort finds a port that nothing listens on now.
-func freePort(ip netip.Addr) (netip.AddrPort, error) {
-	ln, err := net.Listen("tcp", netip.AddrPortFrom(ip, 0).String())
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("find a free port: %w", err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).AddrPort(), nil
-}

@@ -183,7 +183,7 @@ func (s *Stage) startProgram(p Place, backends []netip.AddrPort) (*Live, error) 
 	if err != nil {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}
-	listen, err := freePort(loopback)
+	listen, err := child.FreePort(loopback)
 	if err != nil {
 		os.RemoveAll(dir)
 		return nil, err
